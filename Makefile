@@ -1,0 +1,43 @@
+# The first interpreter that is new enough and can make a virtual environment.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+
+# `make animate SEED=... CHARACTER=...`: identities and motions from 950000 on were never trained on.
+SEED ?= 950001
+FRAMES ?= 48
+SIZE ?= 128x128
+OUT ?= out
+
+.PHONY: animate test lint bench clean
+
+animate: .venv/core.stamp
+	$(PY) -m jaxanim.puppets --seed $(SEED) --frames $(FRAMES) --size $(SIZE) --out $(OUT)/puppet
+	$(PY) -m sample.animate --system magicanimate --reference $(OUT)/puppet/reference.png \
+		--motion $(OUT)/puppet/densepose.mp4 --truth $(OUT)/puppet/truth.mp4 \
+		--size $(SIZE) --frames $(FRAMES) --out $(OUT)/animate.mp4
+
+test: lint
+	$(PY) -m pytest
+
+lint: .venv/test.stamp
+	$(PY) -m ruff check .
+
+bench: .venv/core.stamp
+	for program in tests/bench/*.py; do $(PY) $$program || exit 1; done
+
+clean:
+	rm -rf out .pytest_cache .ruff_cache
+
+.venv/core.stamp: pyproject.toml | .venv/bin/python
+	$(PIP) --editable .
+	touch $@
+
+.venv/test.stamp: pyproject.toml | .venv/bin/python
+	$(PIP) --editable '.[test]'
+	touch .venv/core.stamp $@
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 with venv was found; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv

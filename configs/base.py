@@ -1,0 +1,26 @@
+"""The puppet world's text-conditioned base model: the frozen UNet under every Stable Diffusion 1.5 system."""
+
+from configs.puppet_models import DIFFUSION, TEXT_ENCODER, UNET
+from jaxanim.data.puppets import PuppetClips
+from jaxanim.training.experiment import Experiment
+from jaxanim.training.tasks.text_to_image import TextToImageTask
+
+config = Experiment(
+    name="base",
+    task=TextToImageTask(
+        vae="runs/vae/weights",
+        clips=PuppetClips(seeds=(0, 1500), frames=8, span=75),
+        unet=UNET,
+        text_encoder=TEXT_ENCODER,
+        diffusion=DIFFUSION,
+    ),
+    steps=3000,
+    batch_size=16,
+    learning_rate=1e-3,
+    warmup=100,
+    schedule="cosine",
+    weight_decay=0.0,
+    ema_decay=0.998,
+    save_every=500,
+    sheet_every=500,
+)

@@ -1,0 +1,16 @@
+"""MagicAnimate on unseen puppets, and the ablations of the paper's Table 2."""
+
+from jaxanim.metrics.evaluate import Evaluation, Variant
+
+config = Evaluation(
+    name="magicanimate",
+    system="magicanimate",
+    weights="weights/magicanimate",
+    size=(128, 128),
+    frames=48,
+    variants=(
+        Variant("without temporal attention", options={"temporal": False}),
+        Variant("without window averaging", options={"average": False}),
+        Variant("without shared noise", options={"share_noise": False}),
+    ),
+)

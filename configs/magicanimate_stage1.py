@@ -1,0 +1,29 @@
+"""MagicAnimate on the puppet world, stage 1: appearance encoder and pose ControlNet (Eq. 5)."""
+
+from configs.puppet_models import MAGICANIMATE
+from jaxanim.data.puppets import PuppetClips
+from jaxanim.systems.magicanimate.task import MagicAnimateTask
+from jaxanim.training.experiment import Experiment
+
+config = Experiment(
+    name="magicanimate_stage1",
+    task=MagicAnimateTask(
+        stage=1,
+        start="runs/base/weights",
+        vae="runs/vae/weights",
+        model=MAGICANIMATE,
+        videos=PuppetClips(seeds=(0, 1500), frames=8, span=75),
+        images=PuppetClips(seeds=(0, 1500), frames=8, span=75),
+        tau1=0.2,
+        targets=4,
+    ),
+    steps=4000,
+    batch_size=32,
+    learning_rate=1e-3,
+    warmup=100,
+    schedule="cosine",
+    weight_decay=0.0,
+    ema_decay=0.998,
+    save_every=500,
+    sheet_every=500,
+)

@@ -1,0 +1,30 @@
+"""MagicAnimate on the puppet world, stage 2: the temporal layers (Eq. 6), image-video joint training (Eq. 7)."""
+
+from configs.puppet_models import MAGICANIMATE
+from jaxanim.data.puppets import PuppetClips
+from jaxanim.systems.magicanimate.task import MagicAnimateTask
+from jaxanim.training.experiment import Experiment
+
+config = Experiment(
+    name="magicanimate_stage2",
+    task=MagicAnimateTask(
+        stage=2,
+        start="runs/magicanimate_stage1/weights",
+        vae="runs/vae/weights",
+        model=MAGICANIMATE,
+        videos=PuppetClips(seeds=(200_000, 300), frames=16, spacing="consecutive", span=75),
+        images=PuppetClips(seeds=(0, 1500), frames=8, span=75),
+        tau1=0.15,
+        tau2=0.3,
+        targets=4,
+    ),
+    steps=1000,
+    batch_size=32,
+    learning_rate=5e-4,
+    warmup=50,
+    schedule="cosine",
+    weight_decay=0.0,
+    ema_decay=0.998,
+    save_every=250,
+    sheet_every=250,
+)

@@ -1,0 +1,45 @@
+"""Sizes of the networks that the puppet world's weights have: Stable Diffusion 1.5 in small."""
+
+import dataclasses
+
+from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.models.clip_text import CLIPTextConfig
+from jaxanim.models.controlnet import ControlNetConfig
+from jaxanim.models.motion import MotionConfig
+from jaxanim.models.unet import UNetConfig
+from jaxanim.systems.base import Defaults
+from jaxanim.systems.magicanimate.config import MagicAnimateConfig
+
+LATENTS = 32
+TEXT_WIDTH = 64
+ENCODER = {
+    "in_channels": LATENTS,
+    "block_out_channels": (80, 96, 96),
+    "layers_per_block": 1,
+    "cross_attention_dim": TEXT_WIDTH,
+    "num_attention_heads": 4,
+    "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+    "norm_num_groups": 16,
+}
+UNET = UNetConfig(
+    out_channels=LATENTS, up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"), **ENCODER
+)
+MOTION = MotionConfig(heads=4, norm_num_groups=16)
+CONTROLNET = ControlNetConfig(conditioning_embedding_out_channels=(8, 16, 32, 64), **ENCODER)
+TEXT_ENCODER = CLIPTextConfig(
+    vocab_size=1024,
+    hidden_size=TEXT_WIDTH,
+    intermediate_size=2 * TEXT_WIDTH,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    max_position_embeddings=32,
+)
+DIFFUSION = DiffusionConfig(beta_schedule="linear", prediction_type="v_prediction")
+DEFAULTS = Defaults(size=(128, 128), steps=10, guidance=1.0)
+MAGICANIMATE = MagicAnimateConfig(
+    text_encoder=TEXT_ENCODER,
+    unet=dataclasses.replace(UNET, motion=MOTION, pool_frames=True),
+    controlnet=CONTROLNET,
+    diffusion=DIFFUSION,
+    defaults=DEFAULTS,
+)

@@ -1,0 +1,1 @@
+"""jaxanim: still images made to move, in JAX."""

@@ -1,0 +1,1 @@
+"""PyTorch checkpoints to parameter trees and back."""

@@ -1,0 +1,1 @@
+"""Driving signals: drawing, reading and writing poses, part maps and masks."""

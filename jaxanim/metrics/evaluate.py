@@ -1,0 +1,169 @@
+"""A system measured over many puppets: one case after another, each result kept as soon as it is there."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxanim.data.files import atomic_path
+from jaxanim.data.images import to_float, to_uint8
+from jaxanim.errors import InputError
+from jaxanim.metrics.image import psnr
+from jaxanim.metrics.report import write_strip
+from jaxanim.metrics.video import compare, summary
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One row of an ablation: what it changes against the evaluation it belongs to.
+
+    Attributes:
+      name: of the row.
+      weights: another weights folder, for what needs its own training; None for the evaluation's.
+      options: keyword arguments of `System.animate`.
+      budget: the training that its weights had, in words, for the table.
+    """
+
+    name: str
+    weights: str | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    budget: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a config of `python -m sample.evaluate` holds in `config`.
+
+    Attributes:
+      name: of the folder that results are kept in.
+      system: the method, as `jaxanim.systems.names` lists them.
+      weights: its weights folder, from the repository's root.
+      size: (height, width) of the puppets' videos.
+      frames: of each video.
+      steps, guidance: None for the system's defaults.
+      kind: of character.
+      options: further keyword arguments of `System.animate`.
+      variants: the rows of the ablation table.
+    """
+
+    name: str
+    system: str
+    weights: str
+    size: tuple[int, int] = (128, 128)
+    frames: int = 48
+    steps: int | None = None
+    guidance: float | None = None
+    kind: str = "human"
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    variants: Sequence[Variant] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One video to be made, and the truth about it; pixels uint8.
+
+    `wrong_reference` shows another identity, to measure how much of the result comes from the reference.
+    """
+
+    reference: UInt8[np.ndarray, "height width 3"]
+    driving: UInt8[np.ndarray, "frames height width 3"]
+    truth: UInt8[np.ndarray, "frames height width 3"]
+    mask: UInt8[np.ndarray, "frames height width"]
+    wrong_reference: UInt8[np.ndarray, "height width 3"] | None = None
+
+
+# Metrics by name; None where there is no finite number.
+Row = dict[str, float | None]
+
+# reference in [-1, 1], driving in [0, 1] -> frames in [-1, 1]
+Animate = Callable[
+    [Float[np.ndarray, "height width 3"], Float[np.ndarray, "frames height width 3"]],
+    Float[np.ndarray, "frames height width 3"],
+]
+
+
+def score(animate: Animate, case: Case) -> tuple[Row, list[tuple[str, np.ndarray]]]:
+    """The metrics of one case (means over its frames, see `compare`), and its videos by name.
+
+    With a wrong reference also `psnr_subject_wrong`, the subject's PSNR when animated from that, against the
+    same truth. `seconds` is the time that animating took, in the first case with compilation.
+    """
+    driving = case.driving.astype(np.float32) / 255
+    started = time.perf_counter()
+    result = to_uint8(np.asarray(animate(to_float(case.reference), driving)))
+    seconds = time.perf_counter() - started
+    scores = compare(result, case.truth, case.reference, case.mask)
+    videos = [("motion", case.driving), ("result", result), ("truth", case.truth)]
+    if case.wrong_reference is not None:
+        wrong = to_uint8(np.asarray(animate(to_float(case.wrong_reference), driving)))
+        scores["psnr_subject_wrong"] = psnr(wrong, case.truth, case.mask)
+        videos.append(("other identity", wrong))
+    return summary(scores) | {"seconds": round(seconds, 2)}, videos
+
+
+def evaluate_cases(
+    animate: Animate,
+    cases: Mapping[str, Callable[[], Case]],
+    folder: str | os.PathLike,
+    settings: Mapping[str, Any],
+    *,
+    deadline: float = float("inf"),
+    report: Callable[[str], None] = lambda name: None,
+) -> dict[str, Row]:
+    """Scores cases by name, each made when its turn comes, and returns the metrics of all that are there.
+
+    `folder` receives results.json and a strip of pictures per case after every case, so that a stopped
+    evaluation goes on where it was; cases with a result are not run again.
+
+    Args:
+      settings: what the results depend on, kept with them.
+      deadline: no case is started after this time (of `time.monotonic`).
+      report: called with the name of each case that is done.
+
+    Raises:
+      InputError: `folder` holds results of other settings.
+    """
+    folder = Path(folder)
+    path = folder / "results.json"
+    results = read_results(path, settings)
+    for name, make in cases.items():
+        if name not in results:
+            if time.monotonic() > deadline:
+                break
+            case = make()
+            results[name], videos = score(animate, case)
+            write_strip(folder, name, case.reference, videos)
+            kept = {"settings": dict(settings), "mean": mean(results.values()), "cases": results}
+            with atomic_path(path) as temporary:
+                temporary.write_text(json.dumps(kept, indent=1) + "\n")
+        report(name)
+    return {name: results[name] for name in cases if name in results}
+
+
+def read_results(path: Path, settings: Mapping[str, Any]) -> dict[str, Row]:
+    """The cases that results.json already holds; InputError if it is damaged or made with other settings."""
+    if not path.exists():
+        return {}
+    try:
+        kept = json.loads(path.read_text())
+        cases, made_with = kept["cases"], kept["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"results {path} cannot be read ({error}); remove it or name another --out") from None
+    # What JSON makes of the settings is compared: tuples become lists.
+    if other := [k for k, v in json.loads(json.dumps(dict(settings))).items() if made_with.get(k) != v]:
+        raise InputError(f"results {path} were made with another {', '.join(other)}; name another --out")
+    return cases
+
+
+def mean(rows: Iterable[Row]) -> Row:
+    """The mean of every metric over cases; None where no case has a number."""
+    rows = list(rows)
+    names = dict.fromkeys(name for row in rows for name in row)
+    values = {name: [row[name] for row in rows if row.get(name) is not None] for name in names}
+    return {name: float(np.mean(column)) if column else None for name, column in values.items()}

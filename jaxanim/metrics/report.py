@@ -1,0 +1,66 @@
+"""An evaluation as a person reads it: a table of metrics, and a sheet of pictures."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxanim.data.images import contact_sheet, read_image, write_png
+from jaxanim.metrics.video import align, number
+
+COLUMNS = {
+    "subject": lambda row: row["psnr_subject"],
+    "static": lambda row: row["psnr_subject_static"],
+    "gain": lambda row: _minus(row["psnr_subject"], row["psnr_subject_static"]),
+    "wrong": lambda row: row.get("psnr_subject_wrong"),
+    "margin": lambda row: _minus(row["psnr_subject"], row.get("psnr_subject_wrong")),
+    "frame": lambda row: row["psnr"],
+    "ssim": lambda row: row["ssim"],
+    "temporal": lambda row: row["temporal_error"],
+    "still": lambda row: row["temporal_error_static"],
+}
+LEGEND = """\
+subject, static, wrong: PSNR (dB) inside the true body mask, of the result, of the reference repeated, and of
+the result from another identity's reference; gain, margin: subject minus static, subject minus wrong
+frame, ssim: of the whole frame; temporal, still: error of the change between frames (levels of 255), of the
+result and of the reference repeated"""
+
+
+def results_table(rows: Mapping[str, Mapping[str, float | None]], label: str) -> str:
+    """Metrics by name as text, a row each, with the columns that LEGEND explains; `label` heads the names."""
+    lines = [[name, *(number(column(row)) for column in COLUMNS.values())] for name, row in rows.items()]
+    return align([[label, *COLUMNS], *lines])
+
+
+def write_strip(
+    folder: str | os.PathLike,
+    name: str,
+    reference: UInt8[np.ndarray, "height width 3"],
+    videos: Sequence[tuple[str, UInt8[np.ndarray, "frames height width 3"]]],
+    columns: int = 4,
+) -> None:
+    """Writes a case's pictures: the reference, and evenly spaced frames of each video below it."""
+    frames = len(videos[0][1])
+    chosen = np.linspace(0, frames - 1, min(frames, columns)).round().astype(int)
+    rows = [("reference", [reference]), *((label, video[chosen]) for label, video in videos)]
+    write_png(_strip_path(folder, name), contact_sheet(rows))
+
+
+def write_sheet(folder: str | os.PathLike, names: Iterable[str], across: int = 4) -> Path:
+    """Puts the strips of several cases on one sheet, `across` beside each other; returns its path."""
+    names = list(names)
+    strips = [read_image(_strip_path(folder, name)) for name in names]
+    rows = [slice(i, i + across) for i in range(0, len(names), across)]
+    path = Path(folder) / "sheet.png"
+    write_png(path, contact_sheet([(" ".join(names[row][:1]), strips[row]) for row in rows], gap=8))
+    return path
+
+
+def _strip_path(folder: str | os.PathLike, name: str) -> Path:
+    return Path(folder) / "strips" / f"{name.replace('/', '-')}.png"
+
+
+def _minus(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b

@@ -1,0 +1,1 @@
+"""One network (or one part of a network) per file."""

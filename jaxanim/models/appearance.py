@@ -1,0 +1,54 @@
+"""MagicAnimate's appearance encoder: a UNet copy whose attention features describe the reference image."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+from einops import rearrange
+from jaxtyping import Array, Float, Num
+
+from jaxanim.models.parameters import copy_part, example_inputs
+from jaxanim.models.readers import reader_sites, stored_by_block
+from jaxanim.models.unet_blocks import decode, encode, mid, time_embedding
+from jaxanim.models.unet_config import UNetConfig
+
+__all__ = ["AppearanceEncoder", "UNetConfig", "encoder_params_from_unet"]
+
+
+class AppearanceEncoder(nn.Module):
+    """Appearance encoder (MagicAnimate Sec. 3.2): the image UNet, up to its last stored feature.
+
+    Call with the reference's clean latents (a video of one frame), the sampler's timesteps and the text.
+    `config` is the image UNet's; its `readers` says which blocks store. The last transformer of the last up
+    block ends at its norm1 and nothing follows it, as in the released checkpoint.
+
+    Returns the reference tuple: norm1's output [batch, tokens, channels] of each storing block, in the order
+    of `jaxanim.models.readers.reader_sites`, for the UNet's `reference`.
+    """
+
+    config: UNetConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        sample: Float[Array, "batch 1 height width in_channels"],
+        timesteps: Num[Array, " batch"],
+        text: Float[Array, "batch text_tokens text_channels"],
+    ) -> tuple[Float[Array, "..."], ...]:
+        config = dataclasses.replace(self.config, motion=None, pool_frames=False)
+        dtypes = {"dtype": config.dtype, "param_dtype": config.param_dtype}
+        stored = stored_by_block(config, None)
+        temb = time_embedding(config, timesteps)
+        x = nn.Conv(config.block_out_channels[0], (3, 3), padding=1, **dtypes, name="conv_in")(sample)
+        x, skips, normed = encode(config, x, temb, text, stored)
+        x, normed["mid_block"] = mid(config, x, temb, text, stored)
+        _, more = decode(config, x, skips, temb, text, stored, truncated=True)
+        normed |= more
+        features = (normed[site.block][site.index] for site in reader_sites(config))
+        return tuple(rearrange(feature, "b 1 t c -> b t c") for feature in features)
+
+
+def encoder_params_from_unet(unet_params: dict, config: UNetConfig) -> dict:
+    """First parameters of the appearance encoder: the base UNet's, less what the truncation leaves out."""
+    tree = jax.eval_shape(AppearanceEncoder(config).init, jax.random.key(0), *example_inputs(config))["params"]
+    return copy_part(tree, unet_params)

@@ -1,0 +1,36 @@
+"""Gated feed-forward layer of Stable Diffusion's transformer blocks."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxanim.nn.linear import Dense
+
+
+class GEGLU(nn.Module):
+    """value * GELU(gate) with the exact GELU (Shazeer 2020, Eq. 6); value and gate from one projection."""
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch features"]:
+        x = Dense(2 * self.features, dtype=self.dtype, param_dtype=self.param_dtype, name="proj")(x)
+        value, gate = jnp.split(x, 2, axis=-1)
+        return value * nn.gelu(gate, approximate=False)
+
+
+class FeedForward(nn.Module):
+    """GEGLU to `expansion` times the width, then a projection back (`net_0`, `net_2`)."""
+
+    expansion: int = 4
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
+        channels = x.shape[-1]
+        hidden = GEGLU(self.expansion * channels, self.dtype, self.param_dtype, name="net_0")(x)
+        return Dense(channels, dtype=self.dtype, param_dtype=self.param_dtype, name="net_2")(hidden)

@@ -1,0 +1,49 @@
+"""Group normalisation of videos, per frame or pooled over the frames of a window."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange, reduce, repeat
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation (Wu & He 2018, Eqs. 1-6) of a channels-last video.
+
+    Attributes:
+      groups: number of channel groups; must divide the channels.
+      epsilon: added to the variance.
+      pool_frames: False takes mean and variance per frame (an image network run on frames);
+        True takes them over all frames of the window (AnimateDiff v1 and MagicAnimate ResNets).
+    """
+
+    groups: int = 32
+    epsilon: float = 1e-5
+    pool_frames: bool = False
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames height width channels"]
+    ) -> Float[Array, "batch frames height width channels"]:
+        channels = x.shape[-1]
+        if channels % self.groups:
+            raise ValueError(f"groups must divide the channels, got groups={self.groups}, channels={channels}")
+        scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype)
+        pattern = "b f h w c -> b (f h w) c" if self.pool_frames else "b f h w c -> (b f) (h w) c"
+        tokens = rearrange(x, pattern).astype(jnp.promote_types(x.dtype, jnp.float32))
+        # Tokens first, channels of a group after: the long reduction then runs along contiguous channels.
+        mean = _group_mean(jnp.mean(tokens, axis=1), self.groups)
+        centred = tokens - mean[:, None]
+        variance = _group_mean(jnp.mean(jnp.square(centred), axis=1), self.groups)
+        y = centred * (jax.lax.rsqrt(variance + self.epsilon) * scale)[:, None] + bias
+        return y.reshape(x.shape).astype(self.dtype)
+
+
+def _group_mean(per_channel: Float[Array, "n channels"], groups: int) -> Float[Array, "n channels"]:
+    """Mean over the channels of each group, written back to every channel of the group."""
+    mean = reduce(per_channel, "n (g c) -> n g", "mean", g=groups)
+    return repeat(mean, "n g -> n (g c)", c=per_channel.shape[-1] // groups)

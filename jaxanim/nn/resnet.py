@@ -1,0 +1,87 @@
+"""Residual convolution block and the resampling layers between resolutions."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from einops import repeat
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxanim.nn.norm import GroupNorm
+
+
+class ResnetBlock(nn.Module):
+    """Residual block of Stable Diffusion's UNet and VAE.
+
+    x + conv2(SiLU(norm2(conv1(SiLU(norm1(x))) + time_emb_proj(SiLU(temb))))), with a 1x1 `conv_shortcut`
+    on x where the width changes. Convolutions see every frame on its own; `pool_frames` decides whether
+    the normalisations do (see GroupNorm).
+    """
+
+    out_channels: int
+    groups: int = 32
+    epsilon: float = 1e-5
+    pool_frames: bool = False
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch frames height width channels"],
+        temb: Float[Array, "batch dim"] | None = None,
+    ) -> Float[Array, "batch frames height width out_channels"]:
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        norm = dict(groups=self.groups, epsilon=self.epsilon, pool_frames=self.pool_frames, **dtypes)
+        h = nn.silu(GroupNorm(**norm, name="norm1")(x))
+        h = nn.Conv(self.out_channels, (3, 3), padding=1, **dtypes, name="conv1")(h)
+        if temb is not None:
+            shift = nn.Dense(self.out_channels, **dtypes, name="time_emb_proj")(nn.silu(temb))
+            h = h + shift[:, None, None, None]
+        h = nn.silu(GroupNorm(**norm, name="norm2")(h))
+        h = nn.Conv(self.out_channels, (3, 3), padding=1, **dtypes, name="conv2")(h)
+        if x.shape[-1] != self.out_channels:
+            x = nn.Conv(self.out_channels, (1, 1), **dtypes, name="conv_shortcut")(x)
+        return x + h
+
+
+class Downsample(nn.Module):
+    """3x3 convolution of stride 2. `padding` is ((top, bottom), (left, right)): (1, 1) each in the UNet,
+    (0, 1) each in the VAE's encoder."""
+
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((1, 1), (1, 1))
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames height width channels"]
+    ) -> Float[Array, "batch frames height_out width_out channels"]:
+        return nn.Conv(
+            x.shape[-1],
+            (3, 3),
+            strides=2,
+            padding=self.padding,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name="conv",
+        )(x)
+
+
+class Upsample(nn.Module):
+    """Nearest-neighbour doubling, cut to `size` (height, width) where one is given, then a 3x3 convolution.
+
+    The cut is nearest-neighbour interpolation to 2n - 1 pixels: it undoes a Downsample of an odd size.
+    """
+
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames height width channels"], size: tuple[int, int] | None = None
+    ) -> Float[Array, "batch frames height_out width_out channels"]:
+        channels = x.shape[-1]
+        x = repeat(x, "b f h w c -> b f (h 2) (w 2) c")
+        if size is not None:
+            x = x[:, :, : size[0], : size[1]]
+        return nn.Conv(channels, (3, 3), padding=1, dtype=self.dtype, param_dtype=self.param_dtype, name="conv")(x)

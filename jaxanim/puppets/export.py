@@ -1,0 +1,84 @@
+"""Writing a clip as the folder of files that the sampling programs read."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from jaxanim.cues import openpose, skeleton
+from jaxanim.data.images import write_png
+from jaxanim.data.video import write_video
+from jaxanim.errors import InputError
+from jaxanim.puppets.clip import Clip
+
+# Full colour resolution and no loss but rounding: above 50 dB, and part colours within one grey level.
+_FINE = {"crf": 0, "pixel_format": "yuv444p"}
+FILES = (
+    "reference.png",
+    "truth.mp4",
+    "densepose.mp4",
+    "openpose.mp4",
+    "openpose",
+    "skeleton.json",
+    "mask.mp4",
+    "prompt.txt",
+)
+
+
+def write_clip(folder: str | os.PathLike, clip: Clip) -> None:
+    """Writes `FILES` into a folder, which appears whole or not at all; an older clip there is replaced.
+
+    Raises:
+        InputError: the folder holds anything else, or cannot be written.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"--out {folder} cannot be written: {error.strerror}") from error
+    try:
+        _write_files(temporary, clip)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises InputError if `folder` is a file, or holds something that `write_clip` did not write."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder} is a file; name a folder")
+    if folder.is_dir() and (others := {entry.name for entry in folder.iterdir()} - set(FILES)):
+        raise InputError(f"--out {folder} holds other files ({min(others)}); name a new folder")
+
+
+def _write_files(folder: Path, clip: Clip) -> None:
+    size = clip.frames.shape[1:3]
+    write_png(folder / "reference.png", clip.reference)
+    write_video(folder / "truth.mp4", clip.frames, clip.fps, **_FINE)
+    write_video(folder / "densepose.mp4", clip.densepose, clip.fps, **_FINE)
+    write_video(folder / "mask.mp4", np.repeat(clip.mask[..., None], 3, axis=-1), clip.fps, **_FINE)
+    human = bool((clip.keypoints.body[..., 2] > 0).any())
+    drawn = openpose.draw(clip.keypoints, size) if human else skeleton.draw(clip.points, clip.skeleton.edges, size)
+    write_video(folder / "openpose.mp4", drawn, clip.fps, **_FINE)
+    (folder / "openpose").mkdir()
+    openpose.write(folder / "openpose", clip.keypoints)
+    graph = {
+        "size": [size[1], size[0]],
+        "fps": clip.fps,
+        "points": list(clip.skeleton.points),
+        "edges": [list(edge) for edge in clip.skeleton.edges],
+        "segments": {name: list(edges) for name, edges in clip.skeleton.segments.items()},
+        "frames": np.round(clip.points, 3).tolist(),
+        "face_box": np.round(clip.face_box, 3).tolist(),
+        "camera": np.round(clip.camera, 5).tolist(),
+    }
+    (folder / "skeleton.json").write_text(json.dumps(graph), encoding="utf-8")
+    (folder / "prompt.txt").write_text(clip.prompt + "\n", encoding="utf-8")

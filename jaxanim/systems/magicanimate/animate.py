@@ -1,0 +1,163 @@
+"""MagicAnimate's sampler: a video of any length from one image (Sec. 3.3, "Long video animation").
+
+Nothing that the released pipeline repeats is computed twice: the pose embedding once per video, the appearance
+encoder once per step for all windows, its keys and values once per image, the ControlNet and the UNet's down
+blocks once for both guidance branches.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import repeat
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxanim.diffusion.ddim import sample
+from jaxanim.diffusion.guidance import classifier_free
+from jaxanim.diffusion.windows import (
+    closed_loop_windows,
+    pad_motion,
+    padded_windows,
+    predict_windows,
+    shared_noise,
+)
+from jaxanim.errors import InputError
+from jaxanim.models.vae import to_latents, to_pixels
+from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
+from jaxanim.systems.magicanimate.denoise import appearance_features, embed_pose, per_entry, predict
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Choices at sampling time, the ablations of the paper's Table 2 among them.
+
+    Attributes:
+      window: frames the network sees at once, K.
+      overlap: frames that neighbouring windows share, s.
+      layout: "closed_loop" as released, or "padded", the paper's text.
+      average: average overlapping windows at every step (Table 2d); without it windows do not overlap.
+      share_noise: every window starts from the same noise (Table 2e).
+      temporal: use the temporal layers (Table 2a); without them every frame is denoised by itself.
+      windows_at_once: windows computed as one batch; None is all. Fewer need less memory, the result is the same.
+      frames_at_once: frames that the VAE decodes together; None is all.
+    """
+
+    window: int = 16
+    overlap: int = 4
+    layout: str = "closed_loop"
+    average: bool = True
+    share_noise: bool = True
+    temporal: bool = True
+    windows_at_once: int | None = None
+    frames_at_once: int | None = 8
+
+    def __post_init__(self):
+        if self.layout not in ("closed_loop", "padded"):
+            raise InputError(f"layout is {self.layout!r}: choose 'closed_loop' or 'padded'")
+
+    def windows(self, frames: int) -> Int[np.ndarray, "windows length"]:
+        """The frame indices of every window of a video of `frames` frames."""
+        overlap = self.overlap if self.average else 0
+        if self.layout == "padded":
+            return padded_windows(frames, self.window, overlap)
+        return closed_loop_windows(frames, self.window, overlap)
+
+
+def animate(
+    params: PyTree,
+    config: MagicAnimateConfig,
+    reference: Float[Array, "height width 3"],
+    motion: Float[Array, "frames height width 3"],
+    *,
+    key: jax.Array,
+    steps: int,
+    guidance: float,
+    options: Options = Options(),
+    report: Callable[[int, int], None] | None = None,
+) -> Float[Array, "frames height width 3"]:
+    """Moves a reference image by a DensePose video.
+
+    Args:
+      reference: in [-1, 1].
+      motion: DensePose frames in [0, 1].
+      key: random key of the initial noise.
+      steps: DDIM steps.
+      guidance: scale of classifier-free guidance on the reference (prompts are empty, the pose stays in both
+        branches); at 1 the unconditional branch is not computed.
+      report: called as report(steps done, steps in all).
+
+    Returns:
+      Frames in [-1, 1], as many as `motion` has.
+    """
+    frames = motion.shape[0]
+    length = min(options.window, frames)
+    if frames > length:
+        motion = pad_motion(motion, length)
+    z_ref, pose = _prepare(config, params, reference, motion)
+    if options.share_noise:
+        noise = shared_noise(key, motion.shape[0], length, z_ref.shape)
+    else:
+        noise = jax.random.normal(key, (motion.shape[0], *z_ref.shape))
+    denoise = Partial(
+        _Denoise(config, options, guidance != 1), params, z_ref, pose, jnp.asarray(guidance, jnp.float32)
+    )
+    diffusion = config.diffusion
+    latents = sample(
+        denoise,
+        diffusion.schedule(),
+        noise,
+        steps=steps,
+        spacing=diffusion.spacing,
+        steps_offset=diffusion.steps_offset,
+        set_alpha_to_one=diffusion.set_alpha_to_one,
+        prediction_type=diffusion.prediction_type,
+        report=report,
+    )
+    return _decode(config, options.frames_at_once, params["vae"], latents)[:frames]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Denoise:
+    """The noise estimate of a whole video; hashable, so that equal calls share one compiled program."""
+
+    config: MagicAnimateConfig
+    options: Options
+    guided: bool
+
+    def __call__(self, params, z_ref, pose, guidance, x, t):
+        config, options = self.config, self.options
+        if not options.temporal:
+            config = dataclasses.replace(config, unet=image_form(config.unet))
+        prompt = params["empty_prompt"]
+        features = appearance_features(params, config, z_ref[None], t[None], per_entry(prompt, 1))
+
+        def window(batch):
+            x, pose = batch
+            count = x.shape[0]
+            ts = jnp.broadcast_to(t, (count,))
+            text = per_entry(prompt, count)
+            stored = tuple(repeat(f, "1 tokens c -> count tokens c", count=count) for f in features)
+            if not self.guided:
+                return predict(params, config, x, ts, text, stored, pose)
+            both = predict(params, config, x, ts, text, stored, pose, with_plain=True)
+            return classifier_free(both[:count], both[count:], guidance)
+
+        indices = options.windows(x.shape[0])
+        return predict_windows(window, (x, pose), indices, windows_at_once=options.windows_at_once)
+
+
+@partial(jax.jit, static_argnums=0)
+def _prepare(config, params, reference, motion):
+    """The reference's latent [h, w, c] and the pose embedding of every frame [frames, h, w, features]."""
+    z_ref = to_latents(params["vae"], config.vae, reference[None, None])[0, 0]
+    return z_ref, embed_pose(params, config, motion[None])[0]
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _decode(config, frames_at_once, vae, latents):
+    """Pixels in [-1, 1] of a video's latents."""
+    return jnp.clip(to_pixels(vae, config.vae, latents[None], frames_at_once=frames_at_once)[0], -1, 1)

@@ -1,0 +1,181 @@
+"""MagicAnimate's two training stages as tasks of the training loop (Sec. 3.4)."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree, UInt8
+
+from jaxanim.data.images import contact_sheet, to_float, to_uint8
+from jaxanim.data.latents import latent_clips
+from jaxanim.data.puppets import PuppetClips
+from jaxanim.errors import InputError
+from jaxanim.models.appearance import encoder_params_from_unet
+from jaxanim.models.controlnet import controlnet_params_from_unet
+from jaxanim.models.motion import add_motion
+from jaxanim.models.tokenizer import load_tokenizer
+from jaxanim.puppets import puppet_clip
+from jaxanim.systems.magicanimate.animate import Options, animate
+from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
+from jaxanim.systems.magicanimate.losses import TRAINABLE, draw_kind, loss
+from jaxanim.systems.magicanimate.system import load, prepare, save
+from jaxanim.weights import load_weights
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class MagicAnimateTask:
+    """One stage of MagicAnimate.
+
+    Attributes:
+      stage: 1 trains the appearance encoder and the ControlNet on single frames, 2 the temporal layers on clips.
+      start: weights folder to begin with: a "stable_diffusion" base for stage 1, stage 1's result for stage 2.
+      vae: weights folder of the autoencoder. Its decoder may have learned more than the one in `start`.
+      model: the sizes of everything; what `start` holds has to agree.
+      videos: clips of which pairs (and in stage 2 windows) are taken.
+      images: the image dataset of image-video joint training: of each clip one frame serves as a still.
+      tau1, tau2: thresholds of Eq. 7; stage 1 uses tau1 as its tau0, and no videos whatever tau2 is.
+      targets: target frames for one reference in a stage-1 pair; the encoder then runs once for all of them.
+      sheet_seed: validation puppet of the sample sheet.
+    """
+
+    stage: int
+    start: str
+    vae: str
+    model: MagicAnimateConfig
+    videos: PuppetClips
+    images: PuppetClips
+    tau1: float = 0.2
+    tau2: float = 1.0
+    targets: int = 4
+    sheet_seed: int = 900_000
+
+    def __post_init__(self):
+        if self.stage not in TRAINABLE:
+            raise InputError(f"stage is {self.stage}: choose 1 or 2")
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """The parameters that learn: the base model stays as it is in both stages."""
+        return TRAINABLE[self.stage]
+
+    @property
+    def config(self) -> MagicAnimateConfig:
+        """The model of this stage: without temporal layers in the first."""
+        model = dataclasses.replace(self.model, vae=self.autoencoder()[0])
+        return model if self.stage == 2 else dataclasses.replace(model, unet=image_form(model.unet))
+
+    def autoencoder(self):
+        """(config, parameters) of the frozen autoencoder."""
+        return load_weights(self.vae, networks=("vae",))["vae"]
+
+    def tokenizer(self):
+        """The tokenizer that came with the starting weights."""
+        return load_tokenizer(Path(self.start) / "tokenizer")
+
+    def init(self, key: jax.Array) -> PyTree:
+        """Stage 1: copies of the base's UNet as encoder and ControlNet. Stage 2: fresh temporal layers."""
+        if self.stage == 2:
+            params = dict(load(self.start).params)
+            params["unet"] = add_motion(key, params["unet"], self.model.unet)
+            return params | {"vae": self.autoencoder()[1]}
+        loaded = load_weights(self.start, system="stable_diffusion", networks=("unet", "text_encoder"))
+        params = {"vae": self.autoencoder()[1]} | {name: tree for name, (_, tree) in loaded.items()}
+        image = image_form(self.model.unet)
+        params["appearance_encoder"] = encoder_params_from_unet(params["unet"], image)
+        params["controlnet"] = controlnet_params_from_unet(key, params["unet"], self.model.controlnet)
+        return prepare(params, self.config, self.tokenizer())
+
+    def source(self, seed: int) -> grain.MapDataset:
+        """The latents that batches are composed of."""
+        return grain.MapDataset.source(latent_clips(self.videos, self.vae))
+
+    def batches(self, seed: int, batch_size: int, part: int, parts: int) -> grain.MapDataset:
+        """Whole batches, each of one kind (Eq. 7), which `draw_kind` chooses from r ~ U(0, 1).
+
+        "image" and "pair" batches hold as many frames as a "video" batch, so that all kinds cost about the same.
+        """
+        videos = latent_clips(self.videos, self.vae).arrays()
+        images = latent_clips(self.images, self.vae).arrays()
+        tau2 = 1.0 if self.stage == 1 else self.tau2
+
+        def draw(step: int) -> Batch:
+            # The kind is every host's, the contents are each host's own.
+            kind = draw_kind(np.random.default_rng([seed, step]).random(), self.tau1, tau2)
+            rng = np.random.default_rng([seed, step, part])
+            if kind == "image":
+                return _images(images, rng, batch_size)
+            if kind == "video":
+                return _windows(videos, rng, max(1, batch_size // self.videos.frames))
+            return _pairs(videos, rng, max(1, batch_size // self.targets), self.targets)
+
+        return grain.MapDataset.range(2**31).map(draw)
+
+    def loss(
+        self, params: PyTree, batch: dict[str, Array], key: jax.Array
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """Eqs. 5 and 6."""
+        return loss(params, self.config, batch, key), {}
+
+    def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
+        """Validation puppets: reference, driving frames, result, truth."""
+        rows = []
+        for seed in range(self.sheet_seed, self.sheet_seed + 3):
+            clip = puppet_clip(seed, 24, self.videos.size)
+            result = animate(
+                params,
+                self.config,
+                jnp.asarray(to_float(clip.reference)),
+                jnp.asarray(clip.densepose[::3], jnp.float32) / 255,
+                key=key,
+                steps=self.model.defaults.steps,
+                guidance=self.model.defaults.guidance,
+                options=Options(window=8 if self.stage == 1 else self.model.defaults.window),
+            )
+            pictures = to_uint8(np.asarray(result))
+            error = np.mean((pictures.astype(np.float32) - clip.frames[::3]) ** 2)
+            rows += [
+                ("reference", np.repeat(clip.reference[None], len(pictures), 0)),
+                (f"{10 * np.log10(255**2 / error):.1f} dB", pictures),
+                ("truth", clip.frames[::3]),
+            ]
+        return contact_sheet(rows)
+
+    def save(self, params: PyTree, folder: str | os.PathLike) -> None:
+        """Exports weights that `jaxanim.systems.load` reads."""
+        save(params, self.config, self.tokenizer(), folder)
+
+
+def _images(clips: Batch, rng: np.random.Generator, count: int) -> Batch:
+    """i = ref: a still is its own reference."""
+    chosen = rng.integers(len(clips["latents"]), size=count)
+    frame = rng.integers(clips["latents"].shape[1], size=count)
+    latents = np.stack([clips["latents"][c, f] for c, f in zip(chosen, frame, strict=True)])
+    parts = np.stack([clips["parts"][c, f] for c, f in zip(chosen, frame, strict=True)])
+    return {"target": latents[:, None], "reference": latents, "parts": parts[:, None]}
+
+
+def _pairs(clips: Batch, rng: np.random.Generator, count: int, targets: int) -> Batch:
+    """i != ref: other frames of the reference's video, each by itself."""
+    reference, target, parts = [], [], []
+    for c in rng.integers(len(clips["latents"]), size=count):
+        frames = rng.choice(clips["latents"].shape[1], targets + 1, replace=False)
+        reference.append(clips["latents"][c, frames[0]])
+        target.append(clips["latents"][c][frames[1:]])
+        parts.append(clips["parts"][c][frames[1:]])
+    return {"target": np.stack(target), "reference": np.stack(reference), "parts": np.stack(parts)}
+
+
+def _windows(clips: Batch, rng: np.random.Generator, count: int) -> Batch:
+    """K consecutive frames and a reference from another moment."""
+    chosen = rng.integers(len(clips["latents"]), size=count)
+    return {
+        "target": np.stack([clips["latents"][c] for c in chosen]),
+        "reference": np.stack([clips["reference"][c] for c in chosen]),
+        "parts": np.stack([clips["parts"][c] for c in chosen]),
+    }

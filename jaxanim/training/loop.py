@@ -1,0 +1,216 @@
+"""The training loop."""
+
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from orbax.checkpoint import v1 as ocp
+from tqdm import tqdm
+
+from jaxanim.data.locks import locked
+from jaxanim.errors import InputError
+from jaxanim.training import checkpoints, log, sharding
+from jaxanim.training.experiment import Experiment
+from jaxanim.training.partition import FlatParams, fingerprint, partition
+from jaxanim.training.signals import stop_signals
+from jaxanim.training.state import State, make_state, step_function
+from jaxanim.training.task import BatchingTask
+from jaxanim.training.workdir import export, is_writer, prepare, write_sheet
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` ended.
+
+    stopped: "finished" (all steps), "budget" (max_minutes), or the name of the signal that stopped it. loss:
+    mean over the last steps logged. seconds: that the run has taken, over all resumes.
+    """
+
+    step: int
+    stopped: str
+    loss: float
+    seconds: float
+
+
+def train(experiment: Experiment, workdir: Path, fresh: bool = False) -> Outcome:
+    """Trains, or goes on with the run in `workdir`, exactly as if it had never been interrupted.
+
+    Writes into workdir: config.json, metrics.jsonl (a line for each step), checkpoints/, sheets/STEP.png, and
+    at the end loss.png and weights/ (the averaged parameters, as the task saves them). `fresh` removes these
+    first.
+
+    Raises InputError if workdir holds a run of another config or is in use, and log.Diverged if the loss is
+    not finite.
+    """
+    workdir = Path(workdir)
+    with contextlib.ExitStack() as stack:
+        if is_writer():
+            stack.enter_context(locked(workdir / "lock", wait=False))
+        prepare(experiment, workdir, fresh)
+        mesh = sharding.make_mesh(experiment.mesh)
+        sharding.check_batch_size(experiment.batch_size, experiment.accumulate, mesh)
+        state, frozen = initial(experiment, mesh)
+        data = stack.enter_context(contextlib.closing(batches(experiment)))
+        checkpointer = stack.enter_context(
+            checkpoints.open_checkpoints(workdir / "checkpoints", experiment.keep, clean=True)
+        )
+        position = checkpoints.Position(data.get_state(), int(fingerprint(frozen)), seconds=0.0)
+        state, position = resumed(checkpointer, state, position)
+        data.set_state(position.data)
+        if is_writer():
+            log.truncate(workdir / "metrics.jsonl", int(state.step))
+
+        state, outcome = _run(experiment, workdir, mesh, state, frozen, data, checkpointer, position)
+        if outcome.stopped in ("finished", "budget"):
+            write_sheet(experiment, state, frozen, workdir)
+            export(experiment, state, frozen, workdir)
+        rows = log.read(workdir / "metrics.jsonl")
+        if rows and is_writer():
+            log.plot(workdir / "loss.png", rows, experiment.name)
+        last = rows[-max(1, experiment.log_every) :]
+        return dataclasses.replace(outcome, loss=float(np.mean([row["loss"] for row in last])) if last else np.nan)
+
+
+def _run(
+    experiment: Experiment,
+    workdir: Path,
+    mesh: Mesh,
+    state: State,
+    frozen: FlatParams,
+    data: grain.DatasetIterator,
+    checkpointer: ocp.training.Checkpointer,
+    position: checkpoints.Position,
+) -> tuple[State, Outcome]:
+    """Steps until a reason to stop, which the outcome names (its loss is still to be filled in)."""
+    run_step = step_function(experiment)
+    step = int(state.step)
+    began = time.monotonic()
+
+    def seconds() -> float:
+        return position.seconds + time.monotonic() - began
+
+    bar = tqdm(
+        total=experiment.steps, initial=step, desc=experiment.name, unit="step", dynamic_ncols=True,
+        mininterval=0.5 if sys.stderr.isatty() else 20, disable=not is_writer(),
+    )  # fmt: skip
+    with stop_signals() as signals, bar:
+        unlogged, waited, logged_at = [], 0.0, time.monotonic()
+        while True:
+            stopped = reason_to_stop(experiment, step, seconds, signals)
+            if stopped or due(step, experiment.log_every):
+                if unlogged:
+                    loss = log.write(workdir / "metrics.jsonl", unlogged)
+                    took = time.monotonic() - logged_at
+                    speed = len(unlogged) * experiment.batch_size / took
+                    bar.set_postfix_str(f"{speed:.1f} samples/s, loss {loss:.4g}, data {waited / took:.0%}", False)
+                bar.update(step - bar.n)
+                unlogged, waited, logged_at = [], 0.0, time.monotonic()
+            if stopped or due(step, experiment.save_every):
+                # Logged first, so that the file has every step up to the checkpoint, and none that is not
+                # finite.
+                if unlogged:
+                    log.write(workdir / "metrics.jsonl", unlogged)
+                    unlogged = []
+                checkpoints.save(
+                    checkpointer,
+                    state,
+                    dataclasses.replace(position, data=data.get_state(), seconds=seconds()),
+                )
+            if stopped:
+                return state, Outcome(step, stopped, np.nan, seconds())
+            if due(step, experiment.sheet_every):
+                write_sheet(experiment, state, frozen, workdir)
+
+            asked = time.monotonic()
+            batch = sharding.shard_batch(next(data), mesh)
+            waited += time.monotonic() - asked
+            state, metrics = run_step(state, frozen, batch)
+            step += 1
+            # Kept on the device: to fetch them now would be to wait for the step.
+            unlogged.append({"step": step, **metrics})
+
+
+def initial(experiment: Experiment, mesh: Mesh) -> tuple[State, FlatParams]:
+    """(state before the first step, frozen parameters), placed on the mesh."""
+    params = experiment.task.init(jax.random.key(experiment.seed))
+    trainable, frozen = partition(params, experiment.task.trainable)
+    if experiment.init_from is not None:
+        trainable = taken_over(trainable, experiment.init_from)
+    state = make_state(experiment, sharding.shard_parameters(trainable, mesh))
+
+    def place(leaf):
+        # What the table of parameters did not place, such as counts, lies on every device.
+        placed = isinstance(leaf.sharding, NamedSharding) and leaf.sharding.mesh == mesh
+        return leaf if placed else jax.device_put(leaf, sharding.replicated(mesh))
+
+    return jax.tree.map(place, state), sharding.shard_parameters(frozen, mesh)
+
+
+def taken_over(trainable: FlatParams, folder: str) -> FlatParams:
+    """`trainable`, with the average of what another run has learnt where path and shape are the same.
+
+    Raises InputError if that is nowhere.
+    """
+    learnt = checkpoints.load_ema(Path(folder))
+    same = {path for path in trainable if path in learnt and learnt[path].shape == trainable[path].shape}
+    if not same:
+        raise InputError(f"init_from {folder} has no parameter of the same path and shape as a trainable one here")
+    return {path: jnp.asarray(learnt[path]) if path in same else leaf for path, leaf in trainable.items()}
+
+
+def resumed(
+    checkpointer: ocp.training.Checkpointer, state: State, position: checkpoints.Position
+) -> tuple[State, checkpoints.Position]:
+    """The newest checkpoint's state and position, or else the ones given.
+
+    Raises InputError if it was trained around other frozen networks: it would silently not be the same run.
+    """
+    restored = checkpoints.restore(checkpointer, state)
+    if restored is None:
+        return state, position
+    if restored[1].frozen != position.frozen:
+        raise InputError(f"the frozen networks are not those that {checkpointer.directory.parent} was trained with")
+    return restored
+
+
+def batches(experiment: Experiment) -> grain.DatasetIterator:
+    """Batches without end, shuffled anew in each epoch; each host reads its own part of the elements."""
+    part, parts = jax.process_index(), jax.process_count()
+    share = experiment.batch_size // parts
+    if isinstance(experiment.task, BatchingTask):
+        dataset = experiment.task.batches(experiment.seed, share, part, parts)
+    else:
+        dataset = experiment.task.source(experiment.seed)
+        if len(dataset) == 0:
+            raise InputError("the task's source has no elements")
+        dataset = dataset.seed(experiment.seed).shuffle().repeat().slice(slice(part, None, parts)).batch(share)
+    # A grain buffer counts batches; 0 threads read in the loop itself.
+    options = grain.ReadOptions(num_threads=experiment.threads, prefetch_buffer_size=2 * experiment.threads)
+    return iter(dataset.to_iter_dataset(options))
+
+
+def reason_to_stop(experiment: Experiment, step: int, seconds: Callable[[], float], signals: list[str]) -> str:
+    """The word for `Outcome.stopped`, or "" to go on."""
+    if step >= experiment.steps:
+        return "finished"
+    over = experiment.max_minutes is not None and seconds() >= 60 * experiment.max_minutes
+    code = 1 if over else {"SIGINT": 2, "SIGTERM": 3}[signals[0]] if signals else 0
+    if jax.process_count() > 1:
+        # Hosts must stop at the same step, so they ask each other, but seldom, as it waits for the devices.
+        from jax.experimental.multihost_utils import process_allgather
+
+        code = int(process_allgather(np.int32(code)).max()) if due(step, max(1, experiment.log_every)) else 0
+    return ("", "budget", "SIGINT", "SIGTERM")[code]
+
+
+def due(step: int, every: int) -> bool:
+    """Whether `step` is one of every `every`; 0 is never."""
+    return every > 0 and step > 0 and step % every == 0

@@ -1,0 +1,32 @@
+"""The denoising loss that every diffusion stage trains by."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.schedule import add_noise, target
+
+Latents = Float[Array, "batch frames height width channels"]
+
+
+def denoising_loss(
+    predict: Callable[[Latents, Int[Array, " batch"]], Latents],
+    config: DiffusionConfig,
+    z0: Latents,
+    key: jax.Array,
+) -> Float[Array, ""]:
+    """E ||eps - eps_theta(z_t, t)||^2 over uniform t and Gaussian eps (Ho et al. 2020, Eq. 14).
+
+    One t is drawn per entry and shared by its frames; the noise is drawn per frame. With another prediction type
+    than epsilon the mean square is taken on that target.
+    """
+    key_t, key_noise = jax.random.split(key)
+    t = jax.random.randint(key_t, (z0.shape[0],), 0, config.num_train_timesteps)
+    noise = jax.random.normal(key_noise, z0.shape, z0.dtype)
+    schedule = config.schedule()
+    output = predict(add_noise(schedule, z0, noise, t), t)
+    goal = target(config.prediction_type, schedule, z0, noise, t)
+    return jnp.mean(jnp.square(output.astype(jnp.float32) - goal.astype(jnp.float32)))

@@ -1,0 +1,52 @@
+"""The optimizer and the average of the parameters."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxanim.training.experiment import Experiment
+
+
+def learning_rate(experiment: Experiment) -> optax.Schedule:
+    """Linear warm-up from 0, then constant, or half a cosine down to 0 at `steps`."""
+    if experiment.schedule == "cosine":
+        after = optax.cosine_decay_schedule(experiment.learning_rate, max(1, experiment.steps - experiment.warmup))
+    else:
+        after = optax.constant_schedule(experiment.learning_rate)
+    if not experiment.warmup:
+        return after
+    # Update 0 would otherwise have a learning rate of zero and be lost.
+    rise = optax.linear_schedule(
+        experiment.learning_rate / experiment.warmup, experiment.learning_rate, max(1, experiment.warmup - 1)
+    )
+    return optax.join_schedules([rise, after], [experiment.warmup])
+
+
+def make_optimizer(experiment: Experiment) -> optax.GradientTransformation:
+    """AdamW (Loshchilov and Hutter, 2019) after clipping by global norm; vectors do not decay."""
+    adamw = optax.adamw(
+        learning_rate(experiment),
+        b2=experiment.beta2,
+        weight_decay=experiment.weight_decay,
+        mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim >= 2, params),
+    )
+    if not experiment.clip_norm:
+        return adamw
+    return optax.chain(optax.clip_by_global_norm(experiment.clip_norm), adamw)
+
+
+def ema_decay_at(updates: Int[Array, ""], decay: float) -> Float[Array, ""]:
+    """min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is soon forgotten."""
+    n = updates.astype(jnp.float32)
+    return jnp.minimum(decay, (1.0 + n) / (10.0 + n))
+
+
+def update_ema(
+    ema: PyTree[Float[Array, "..."]],
+    params: PyTree[Float[Array, "..."]],
+    updates: Int[Array, ""],
+    decay: float,
+) -> PyTree[Float[Array, "..."]]:
+    """decay * ema + (1 - decay) * params, with the decay of `ema_decay_at`."""
+    return optax.incremental_update(params, ema, 1.0 - ema_decay_at(updates, decay))

@@ -1,0 +1,78 @@
+"""What changes during training, and the step that changes it."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Float, PyTree
+
+from jaxanim.training.experiment import Experiment
+from jaxanim.training.optimizer import make_optimizer, update_ema
+from jaxanim.training.partition import FlatParams, combine
+from jaxanim.training.task import Batch
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+@struct.dataclass
+class State:
+    """Everything that a step changes. The random key of a step is derived from `step`, so none is kept.
+
+    step: int32 scalar. params, ema: the trainable parameters by path, and their average. The leaves have no
+    types here, for trees of this form also hold shapes, shardings and the like.
+    """
+
+    step: PyTree
+    params: dict[str, PyTree]
+    ema: dict[str, PyTree]
+    optimizer: PyTree
+
+
+def make_state(experiment: Experiment, params: FlatParams) -> State:
+    """The state before the first step, placed as `params` (the trainable ones) are."""
+    optimizer = make_optimizer(experiment).init(params)
+    # A copy: a donated buffer must not be given twice.
+    return State(step=jnp.int32(0), params=params, ema=jax.tree.map(jnp.copy, params), optimizer=optimizer)
+
+
+def step_function(experiment: Experiment) -> Callable[[State, FlatParams, Batch], tuple[State, Metrics]]:
+    """(state, frozen parameters, batch) -> (state, metrics), compiled; it reuses the state's buffers."""
+    optimizer = make_optimizer(experiment)
+    parts = experiment.accumulate
+
+    def loss(params, frozen, batch, key):
+        # Parameters are frozen by position: gradients are taken of the first argument alone.
+        value, metrics = experiment.task.loss(combine(params, frozen), batch, key)
+        return value, {"loss": value, **metrics}
+
+    gradient = jax.grad(loss, has_aux=True)
+
+    def accumulated(params, frozen, batch, key):
+        if parts == 1:
+            return gradient(params, frozen, batch, key)
+        # Every part takes every parts-th example, so that the examples of a part lie on all devices.
+        cut = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+        keys = jax.random.split(key, parts)
+        first = jax.tree.map(lambda x: x[0], cut)
+        zeros = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient, params, frozen, first, key)
+        )
+
+        def add(total, part):
+            return jax.tree.map(jnp.add, total, gradient(params, frozen, *part)), None
+
+        total, _ = jax.lax.scan(add, zeros, (cut, keys))
+        return jax.tree.map(lambda x: x / parts, total)
+
+    def step(state: State, frozen: FlatParams, batch: Batch) -> tuple[State, Metrics]:
+        key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
+        gradients, metrics = accumulated(state.params, frozen, batch, key)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = update_ema(state.ema, params, state.step, experiment.ema_decay)
+        metrics["gradient_norm"] = optax.global_norm(gradients)
+        return State(step=state.step + 1, params=params, ema=ema, optimizer=optimizer_state), metrics
+
+    return jax.jit(step, donate_argnums=0)

@@ -1,0 +1,145 @@
+"""Training the text-conditioned base model: Stable Diffusion's objective (Rombach et al. 2022, Eq. 3)."""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree, UInt8
+
+from jaxanim.data.images import contact_sheet, to_uint8
+from jaxanim.data.latents import latent_clips
+from jaxanim.data.puppets import PuppetClips
+from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.models.clip_text import CLIPText, CLIPTextConfig
+from jaxanim.models.tokenizer import build_word_tokenizer, encode, load_tokenizer, save_tokenizer
+from jaxanim.models.unet import UNet, UNetConfig
+from jaxanim.models.vae import to_pixels
+from jaxanim.puppets import vocabulary
+from jaxanim.training.losses import denoising_loss
+from jaxanim.weights import load_weights, save_weights
+
+SHEET_PROMPTS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class TextToImageTask:
+    """A UNet and its text encoder learn to denoise frames given their prompt.
+
+    Attributes:
+      vae: weights folder of the trained autoencoder.
+      clips: where frames and prompts come from.
+      unet, text_encoder, diffusion: sizes of the networks and the noise schedule.
+      drop_prompt: how often the prompt is replaced by "": every MagicAnimate branch uses that prompt.
+      pairs: how often an image is a character sheet, two moments of one character side by side. Such images are
+        common among pictures of characters; they teach self-attention to find the same thing in another pose,
+        which reference features later rely on.
+    """
+
+    vae: str
+    clips: PuppetClips
+    unet: UNetConfig
+    text_encoder: CLIPTextConfig
+    diffusion: DiffusionConfig
+    drop_prompt: float = 0.3
+    pairs: bool = True
+    trainable: tuple[str, ...] = (r"^unet/", r"^text_encoder/")
+
+    def init(self, key: jax.Array) -> PyTree:
+        """Fresh UNet and text encoder beside the trained autoencoder."""
+        key_unet, key_text = jax.random.split(key)
+        side = 2 ** (len(self.unet.block_out_channels) - 1)
+        x = jnp.zeros((1, 1, side, side, self.unet.in_channels))
+        text = jnp.zeros((1, 2, self.unet.cross_attention_dim))
+        return {
+            "vae": jax.tree.map(jnp.asarray, self.autoencoder()[1]),
+            "unet": UNet(self.unet).init(key_unet, x, jnp.zeros(1), text)["params"],
+            "text_encoder": CLIPText(self.text_encoder).init(key_text, jnp.zeros((1, 2), jnp.int32))["params"],
+        }
+
+    def autoencoder(self):
+        """(config, parameters) of the frozen autoencoder."""
+        return load_weights(self.vae, networks=("vae",))["vae"]
+
+    def tokenizer(self):
+        """The puppet world's word tokenizer."""
+        folder = Path("runs", "cache", f"tokenizer-{self.text_encoder.max_position_embeddings}")
+        if not (folder / "vocab.json").exists():
+            # CLIP's tokenizer cuts "chin-length" at the hyphen before it looks words up.
+            words = sorted(set(re.findall("[a-z]+", " ".join(vocabulary()).lower())))
+            build_word_tokenizer(words, folder, self.text_encoder.max_position_embeddings)
+        return load_tokenizer(folder)
+
+    def source(self, seed: int) -> grain.MapDataset:
+        """{"latents": [1, h, w, c] (w doubled for sheets), "tokens": int32 [length]}."""
+        clips = latent_clips(self.clips, self.vae)
+        tokenizer = self.tokenizer()
+        empty = encode(tokenizer, [""])[0]
+
+        def draw(clip: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+            first, second = rng.choice(len(clip["latents"]), 2, replace=False)
+            image = clip["latents"][first]
+            if self.pairs:
+                image = np.concatenate([image, clip["latents"][second]], axis=1)
+            prompt = clip["prompt"].item().decode()
+            tokens = empty if rng.random() < self.drop_prompt else encode(tokenizer, [prompt])[0]
+            return {"latents": image[None], "tokens": tokens}
+
+        return grain.MapDataset.source(clips).seed(seed).shuffle().random_map(draw)
+
+    def loss(
+        self, params: PyTree, batch: dict[str, Array], key: jax.Array
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """||eps - eps_theta(z_t, t, text)||^2."""
+        z0 = batch["latents"].astype(jnp.float32)
+        text = CLIPText(self.text_encoder).apply({"params": params["text_encoder"]}, batch["tokens"])
+
+        def denoise(x, t):
+            return UNet(self.unet).apply({"params": params["unet"]}, x, t, text)
+
+        return denoising_loss(denoise, self.diffusion, z0, key), {}
+
+    def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
+        """Images of the first training prompts, guidance 3."""
+        clips = latent_clips(self.clips, self.vae)
+        rows = []
+        shown = range(min(SHEET_PROMPTS, len(clips)))
+        prompts = [clips[i]["prompt"].item().decode() for i in shown]
+        config = self.autoencoder()[0]
+        shape = (len(shown), 1, *clips[0]["latents"].shape[1:])
+        pixels = to_pixels(params["vae"], config, self.generate(params, key, prompts, shape, 3.0))
+        rows.append(("prompted", to_uint8(np.asarray(jnp.clip(pixels[:, 0], -1, 1)))))
+        truth = jnp.asarray(np.stack([clips[i]["latents"][:1] for i in shown]), jnp.float32)
+        rows.append(("true", to_uint8(np.asarray(jnp.clip(to_pixels(params["vae"], config, truth)[:, 0], -1, 1)))))
+        return contact_sheet(rows)
+
+    def generate(self, params, key, prompts, shape, guidance: float):
+        """Latents [prompts, 1, h, w, c] of prompts by 20 DDIM steps."""
+        from jaxanim.systems.stable_diffusion import generate
+
+        tokenizer = self.tokenizer()
+        return generate(
+            params,
+            self.unet,
+            self.text_encoder,
+            self.diffusion,
+            encode(tokenizer, prompts),
+            encode(tokenizer, [""]),
+            jax.random.normal(key, shape),
+            steps=20,
+            guidance=guidance,
+        )
+
+    def save(self, params: PyTree, folder: str | os.PathLike) -> None:
+        """Exports autoencoder, UNet, text encoder and tokenizer as system "stable_diffusion"."""
+        save_tokenizer(self.tokenizer(), Path(folder) / "tokenizer")
+        networks = {
+            "vae": (self.autoencoder()[0], params["vae"]),
+            "unet": (self.unet, params["unet"]),
+            "text_encoder": (self.text_encoder, params["text_encoder"]),
+        }
+        save_weights(folder, networks, system="stable_diffusion", settings={"diffusion": self.diffusion})

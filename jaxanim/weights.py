@@ -1,0 +1,231 @@
+"""A trained system as a folder: `config.json` and one safetensors file per network.
+
+`config.json` holds {"format": 1, "system": name, "networks": {network: {"class": ..., "fields": {...}}},
+"settings": {name: {"class": ..., "fields": {...}}}, "metadata": {...}}; `<network>.safetensors` holds the
+network's parameters under '/'-joined paths.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxanim.data.files import atomic_path
+from jaxanim.errors import InputError
+
+FORMAT = 1
+
+# Where each config class that a folder may name is defined. Only these are ever made from a file.
+CONFIG_CLASSES: dict[str, str] = {
+    "UNetConfig": "jaxanim.models.unet_config",
+    "MotionConfig": "jaxanim.models.unet_config",
+    "ControlNetConfig": "jaxanim.models.unet_config",
+    "VAEConfig": "jaxanim.models.vae",
+    "CLIPTextConfig": "jaxanim.models.clip_text",
+    "CLIPVisionConfig": "jaxanim.models.clip_vision",
+    "Defaults": "jaxanim.systems.base",
+    "DiffusionConfig": "jaxanim.diffusion.config",
+    "MagicAnimateConfig": "jaxanim.systems.magicanimate.config",
+}
+
+Params = dict[str, Any]
+Networks = Mapping[str, tuple[Any, Params]]
+
+
+def save_weights(
+    folder: str | os.PathLike,
+    networks: Networks,
+    *,
+    system: str,
+    dtype: Any = jnp.float16,
+    settings: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a system's networks, each a (frozen dataclass config, parameter tree), into `folder`.
+
+    Every file is written aside and renamed, `config.json` last.
+
+    Args:
+      system: the system's name, which `load_weights` checks.
+      dtype: float16, bfloat16 or float32: what the parameters are stored as.
+      settings: frozen dataclasses that belong to no network, such as the system's defaults (`load_settings`).
+      metadata: anything JSON can hold, for a reader: the training command, its result.
+
+    Raises:
+      ValueError: a parameter does not fit into `dtype`, or a config's class is not in CONFIG_CLASSES.
+    """
+    folder = Path(folder)
+    description = {
+        "format": FORMAT,
+        "system": system,
+        "networks": {name: encode_config(config) for name, (config, _) in networks.items()},
+        "settings": {name: encode_config(value) for name, value in (settings or {}).items()},
+        "metadata": dict(metadata or {}),
+    }
+    for name, (_, params) in networks.items():
+        tensors = {}
+        for path, value in flatten_dict(params, sep="/").items():
+            with np.errstate(over="ignore"):
+                tensors[path] = np.asarray(value, np.float32).astype(dtype, order="C")
+            if not np.isfinite(tensors[path].astype(np.float32)).all():
+                raise ValueError(f"{name}: {path} has values beyond {jnp.dtype(dtype).name}; store float32")
+        with atomic_path(folder / f"{name}.safetensors") as path:
+            safetensors.numpy.save_file(tensors, path)
+    with atomic_path(folder / "config.json") as path:
+        path.write_text(json.dumps(description, indent=2) + "\n")
+
+
+def load_weights(
+    folder: str | os.PathLike,
+    *,
+    system: str | None = None,
+    networks: tuple[str, ...] | None = None,
+    shapes: Callable[[str, Any], Any] | None = None,
+) -> dict[str, tuple[Any, Params]]:
+    """Reads what `save_weights` wrote: network name -> (config, parameters as float32 host arrays).
+
+    Args:
+      system: the system that the weights have to belong to.
+      networks: the networks to read, all of which have to be there; by default, all that there are.
+      shapes: (network name, config) -> the tree of shapes that the parameters have to have, such as
+        `jax.eval_shape` of the module's `init` gives.
+
+    Raises:
+      InputError: the folder or a file is missing, damaged or cut short, the weights belong to another system,
+        or a tensor is missing, unknown or of another shape. The message names the file.
+    """
+    folder = Path(folder)
+    description = read_description(folder)
+    if system is not None and description["system"] != system:
+        raise InputError(
+            f"weights folder {folder} holds weights of system {description['system']!r}, not of {system!r}"
+        )
+    loaded = {}
+    for name in networks or tuple(description["networks"]):
+        if name not in description["networks"]:
+            raise InputError(
+                f"weights folder {folder} has no network {name!r}, only {', '.join(description['networks'])}"
+            )
+        config = decode_config(description["networks"][name], folder / "config.json")
+        path = folder / f"{name}.safetensors"
+        tensors = _read_tensors(path)
+        if shapes is not None:
+            _check_shapes(path, tensors, flatten_dict(shapes(name, config), sep="/"))
+        loaded[name] = (config, unflatten_dict(tensors, sep="/"))
+    return loaded
+
+
+def fingerprint(folder: str | os.PathLike) -> str:
+    """A short digest of a weights folder's parameters and configs, to tell results of other weights apart."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.suffix in (".safetensors", ".json"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def load_settings(folder: str | os.PathLike) -> dict[str, Any]:
+    """The settings that `save_weights` stored, by name; raises InputError as `load_weights` does."""
+    settings = read_description(folder).get("settings", {})
+    return {name: decode_config(value, Path(folder) / "config.json") for name, value in settings.items()}
+
+
+def read_description(folder: str | os.PathLike) -> dict[str, Any]:
+    """A weights folder's `config.json`, checked for form; raises InputError as `load_weights` does."""
+    path = Path(folder) / "config.json"
+    if not Path(folder).is_dir():
+        raise InputError(f"weights folder {folder} does not exist; name one that holds a config.json")
+    try:
+        description = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"weights folder {folder} has no config.json, so no weights of jaxanim") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"weights file {path} cannot be read as JSON: {error}") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise InputError(f"weights file {path} is not of format {FORMAT}, the one that this version reads")
+    if not isinstance(description.get("system"), str) or not isinstance(description.get("networks"), dict):
+        raise InputError(f"weights file {path} does not name a system and its networks")
+    return description
+
+
+def _read_tensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        tensors = safetensors.numpy.load_file(path)
+        return {name: value.astype(np.float32) for name, value in tensors.items()}
+    except FileNotFoundError:
+        raise InputError(f"weights file {path} is missing") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"weights file {path} is cut short or damaged: {error}") from None
+
+
+def _check_shapes(path: Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> None:
+    if missing := sorted(expected.keys() - tensors.keys()):
+        raise InputError(f"weights file {path} lacks {len(missing)} tensors, such as {missing[0]}")
+    if extra := sorted(tensors.keys() - expected.keys()):
+        raise InputError(f"weights file {path} has {len(extra)} tensors too many, such as {extra[0]}")
+    for name, tensor in tensors.items():
+        if tensor.shape != tuple(expected[name].shape):
+            raise InputError(
+                f"weights file {path}: {name} has shape {tensor.shape}, not {tuple(expected[name].shape)}"
+            )
+
+
+def register_config(cls: type) -> type:
+    """Lets folders name the frozen dataclass `cls`, as a decorator; the library's own are in the table."""
+    CONFIG_CLASSES[cls.__name__] = cls.__module__
+    _REGISTERED[cls.__name__] = cls
+    return cls
+
+
+_REGISTERED: dict[str, type] = {}
+
+
+def encode_config(config: Any) -> dict[str, Any]:
+    """A frozen dataclass in JSON's terms: {"class": name, "fields": {...}}, nested ones likewise."""
+    name = type(config).__name__
+    if name not in CONFIG_CLASSES:
+        raise ValueError(f"config class {name} is unknown to jaxanim.weights.CONFIG_CLASSES")
+    return {
+        "class": name,
+        "fields": {field.name: _encode(getattr(config, field.name)) for field in dataclasses.fields(config)},
+    }
+
+
+def _encode(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return encode_config(value)
+    if isinstance(value, tuple | list):
+        return [_encode(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return {"dtype": jnp.dtype(value).name}
+
+
+def decode_config(encoded: Any, path: str | os.PathLike) -> Any:
+    """The frozen dataclass that `encode_config` wrote; `path` is the file to name in the InputError."""
+    try:
+        name = encoded["class"]
+        if name not in CONFIG_CLASSES:
+            raise ValueError(f"the config class {name!r} is unknown")
+        cls = _REGISTERED.get(name) or getattr(importlib.import_module(CONFIG_CLASSES[name]), name)
+        return cls(**{field: _decode(value, path) for field, value in encoded["fields"].items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"weights file {path} describes a network wrongly: {error}") from None
+
+
+def _decode(value: Any, path: str | os.PathLike) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(item, path) for item in value)
+    if isinstance(value, dict):
+        return jnp.dtype(value["dtype"]).type if "dtype" in value else decode_config(value, path)
+    return value

@@ -1,0 +1,135 @@
+"""What a user hands to a sampling program, checked and brought to the size and form that a system takes."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxanim.cues.densepose import BACKGROUND, PALETTE
+from jaxanim.cues.densepose_from_pose import densepose_from_pose, fits, place
+from jaxanim.data.images import resize_and_crop
+from jaxanim.data.video import Motion, read_video
+from jaxanim.errors import InputError
+from jaxanim.systems import Defaults
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+
+# Compression moves colours by some levels; a body is what differs by more.
+BACKGROUND_TOLERANCE = 48
+SMALLEST_BODY = 5e-4  # of a frame's area
+
+
+def output_path(text: str, suffixes: tuple[str, ...] = VIDEO_SUFFIXES, option: str = "--out") -> Path:
+    """A path that can be written: known suffix, not a folder, in a folder that exists or can be made."""
+    path = Path(text)
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{option} is {text}: the name has to end in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise InputError(f"{option} is {text}, which is a folder; name a file")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"{option} is {text}, and nothing can be written in {parent}")
+    return path
+
+
+def choose_size(
+    asked: tuple[int, int] | None, reference: tuple[int, int], multiple: int, defaults: Defaults
+) -> tuple[int, int]:
+    """The (height, width) to animate at, each a multiple of what the system takes.
+
+    Without a wish it is the reference's own, shrunk to the area that the weights were trained at if larger.
+
+    Raises:
+      InputError: a size was asked for that is not a multiple; names the nearest that are.
+    """
+    if asked is None:
+        trained = defaults.size[0] * defaults.size[1]
+        scale = min(1.0, (trained / (reference[0] * reference[1])) ** 0.5)
+        return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in reference)
+    if any(side % multiple for side in asked):
+        nearest = [
+            "x".join(str(max(1, step(side / multiple)) * multiple) for side in reversed(asked))
+            for step in (math.floor, math.ceil)
+        ]
+        raise InputError(
+            f"--size {asked[1]}x{asked[0]}: width and height have to be multiples of {multiple}; "
+            f"the nearest such sizes are {' and '.join(dict.fromkeys(nearest))}"
+        )
+    return asked
+
+
+def check_frames(asked: int | None, available: int, option: str, path: str | os.PathLike) -> int:
+    """How many frames to take: all, or those asked for; InputError if there are fewer."""
+    if asked is not None and asked > available:
+        raise InputError(f"--frames is {asked}, but {option} {path} has only {available} frames")
+    return asked or available
+
+
+def check_windows(window: int | None, overlap: int | None, defaults: Defaults) -> None:
+    """Raises InputError unless windows, as asked for or else by default, overlap by less than a window."""
+    window, overlap = window or defaults.window, defaults.overlap if overlap is None else overlap
+    if overlap >= window:
+        raise InputError(f"--overlap is {overlap}; it has to be less than --window, which is {window}")
+
+
+def driving_frames(
+    motion: Motion,
+    path: str | os.PathLike,
+    frames: int,
+    size: tuple[int, int],
+    reference_size: tuple[int, int],
+    pose_size: tuple[int, int] | None = None,
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """A motion's first frames as DensePose part maps of `size` (height, width), cropped as the reference is.
+
+    Args:
+      reference_size: of the reference file.
+      pose_size: the size of the picture that keypoints belong to. Without it they are taken to belong to the
+        reference's, or, if they reach beyond that, are brought into the middle of the frame.
+
+    Raises:
+      InputError: there is no person in any of the frames, or a video shows something else than part maps.
+    """
+    if motion.keypoints is None:
+        drawn = resize_and_crop(motion.frames[:frames], size)
+    else:
+        body = motion.keypoints["pose_keypoints_2d"][:frames]
+        canvas = pose_size or (reference_size if fits(body, reference_size) else None)
+        drawn = densepose_from_pose(place(body, canvas, size), size)
+    body = np.abs(drawn.astype(int) - BACKGROUND).max(-1) > BACKGROUND_TOLERANCE
+    if body.mean((1, 2)).max() < SMALLEST_BODY or drawn.std((1, 2)).max() < 1:
+        raise InputError(f"--motion {path} has no person in it: all of its {frames} frames are background")
+    if motion.keypoints is None and not looks_like_densepose(drawn):
+        raise InputError(
+            f"--motion {path} is not a DensePose video: it should show body parts in the viridis colours on "
+            f"the purple background {BACKGROUND}, but most of its pixels have other colours"
+        )
+    return drawn
+
+
+def looks_like_densepose(frames: UInt8[np.ndarray, "frames height width 3"]) -> bool:
+    """Whether most pixels have nearly one of the 25 colours of a part map."""
+    pixels = frames[:: max(1, len(frames) // 8), ::2, ::2].reshape(-1, 1, 3).astype(int)
+    distance = np.abs(pixels - PALETTE.astype(int)).max(-1).min(-1)
+    return float((distance <= BACKGROUND_TOLERANCE).mean()) > 0.6
+
+
+def read_truth(
+    path: str | os.PathLike, frames: int, size: tuple[int, int], option: str = "--truth"
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """The first frames of the true video (or of its mask), cropped as the reference is."""
+    video, _ = read_video(path, frames)
+    check_frames(frames, len(video), option, path)
+    return resize_and_crop(video, size)
+
+
+def read_mask(
+    path: str | os.PathLike | None, truth: str | os.PathLike, frames: int, size: tuple[int, int]
+) -> UInt8[np.ndarray, "frames height width"] | None:
+    """The true body mask: the file given, or else `mask.mp4` beside the true video, or None."""
+    beside = Path(truth).parent / "mask.mp4"
+    if path is None and not beside.exists():
+        return None
+    return read_truth(path or beside, frames, size, "--mask")[..., 0]

@@ -1,0 +1,150 @@
+"""MagicAnimate's sampler against a literal loop over steps, windows and branches, as the released pipeline does it."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxanim.errors import InputError
+from jaxanim.models.controlnet import ControlNet
+from jaxanim.models.unet import UNet
+from jaxanim.models.vae import VAE
+from jaxanim.systems.magicanimate.animate import Options, animate
+from jaxanim.systems.magicanimate.denoise import appearance_features, embed_pose, per_entry, predict
+from jaxanim.systems.magicanimate.system import MagicAnimate
+from tests.systems.tiny import tiny
+
+FRAMES, SIDE = 7, 32
+
+
+def inputs():
+    rng = np.random.default_rng(0)
+    reference = jnp.asarray(rng.uniform(-1, 1, (SIDE, SIDE, 3)), jnp.float32)
+    motion = jnp.asarray(rng.uniform(0, 1, (FRAMES, SIDE, SIDE, 3)), jnp.float32)
+    return reference, motion
+
+
+def run(**changes):
+    config, params = tiny()
+    reference, motion = inputs()
+    arguments = {"steps": 2, "guidance": 2.0, "options": Options(window=4, overlap=1)} | changes
+    return animate(params, config, reference, motion, key=jax.random.key(1), **arguments)
+
+
+def literal(guidance=2.0, steps=2, length=4, overlap=1):
+    """Sec. 3.3 and the facts of the released pipeline, one window, one branch and one frame's pose at a time."""
+    config, params = tiny()
+    reference, motion = inputs()
+    padded = motion[np.minimum(np.arange(8), FRAMES - 1)]
+    z_ref = VAE(config.vae).apply({"params": params["vae"]}, reference[None, None], method="encode")[0]
+    z_ref = z_ref * config.vae.scaling_factor
+    shape = z_ref.shape[2:]
+    window_noise = jax.random.normal(jax.random.key(1), (length, *shape))
+    x = np.stack([np.asarray(window_noise[i % length]) for i in range(8)]).astype(np.float64)
+    betas = np.linspace(0.00085, 0.012, 1000)
+    alphas = np.cumprod(1 - betas)
+    text = params["empty_prompt"][None]
+    for t in [1000 // steps * i + 1 for i in reversed(range(steps))]:
+        total, count = np.zeros_like(x), np.zeros(len(x))
+        for start in range(0, 8, length - overlap):
+            index = [(start + i) % 8 for i in range(length)]
+            window = jnp.asarray(x[index], jnp.float32)[None]
+            ts = jnp.array([t])
+            down, mid = ControlNet(config.controlnet).apply(
+                {"params": params["controlnet"]}, window, ts, text, padded[np.array(index)][None]
+            )
+            features = appearance_features(params, config, z_ref[0], ts, text)
+
+            def unet(features, window=window, ts=ts, down=down, mid=mid):
+                return UNet(config.unet).apply(
+                    {"params": params["unet"]}, window, ts, text, down_residuals=down, mid_residual=mid,
+                    reference=features,
+                )  # fmt: skip
+
+            plain, read = unet(None), unet(features)
+            eps = np.asarray(plain + guidance * (read - plain), np.float64)[0]
+            for place, i in enumerate(index):
+                total[i] += eps[place]
+                count[i] += 1
+        eps = total / count[:, None, None, None]
+        before, after = alphas[t], alphas[t - 1000 // steps] if t >= 1000 // steps else 1.0
+        x0 = (x - np.sqrt(1 - before) * eps) / np.sqrt(before)
+        x = np.sqrt(after) * x0 + np.sqrt(1 - after) * eps
+    latents = jnp.asarray(x[:FRAMES] / config.vae.scaling_factor, jnp.float32)
+    return jnp.clip(VAE(config.vae).apply({"params": params["vae"]}, latents[None], method="decode")[0], -1, 1)
+
+
+def test_is_the_released_pipeline_done_literally():
+    result = run()
+    chex.assert_shape(result, (FRAMES, SIDE, SIDE, 3))
+    assert float(jnp.std(result)) > 0.05
+    chex.assert_trees_all_close(result, literal(), atol=2e-5)
+
+
+def test_guidance_one_needs_no_unconditional_branch():
+    chex.assert_trees_all_close(run(guidance=1.0), literal(guidance=1.0), atol=2e-5)
+
+
+def test_windows_one_by_one_equal_all_at_once():
+    one = run(options=Options(window=4, overlap=1, windows_at_once=1, frames_at_once=1))
+    chex.assert_trees_all_close(one, run(), atol=1e-5)
+
+
+def test_progress_reports_do_not_change_the_result():
+    seen = []
+    chex.assert_trees_all_close(run(report=lambda done, total: seen.append((done, total))), run(), atol=1e-5)
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_both_branches_at_once_equal_two_calls():
+    config, params = tiny()
+    _, motion = inputs()
+    key = jax.random.key(3)
+    x = jax.random.normal(key, (2, 3, 4, 4, 4))
+    t = jnp.array([5, 700])
+    text = per_entry(params["empty_prompt"], 2)
+    pose = embed_pose(params, config, motion[None, :3])
+    pose = jnp.concatenate([pose, pose[:, ::-1]])
+    features = appearance_features(params, config, jax.random.normal(key, (2, 4, 4, 4)), t, text)
+    both = predict(params, config, x, t, text, features, pose, with_plain=True)
+    plain = predict(params, config, x, t, text, None, pose)
+    read = predict(params, config, x, t, text, features, pose)
+    chex.assert_trees_all_close(both, jnp.concatenate([plain, read]), atol=1e-5)
+    assert float(jnp.abs(read - plain).max()) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"average": False}, {"share_noise": False}, {"temporal": False}, {"layout": "padded"}, {"overlap": 2}],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_option_of_the_ablations_changes_the_video(change):
+    changed = run(options=Options(**{"window": 4, "overlap": 1} | change))
+    chex.assert_equal_shape([changed, run()])
+    assert float(jnp.abs(changed - run()).max()) > 1e-4
+
+
+def test_without_temporal_layers_frames_are_independent():
+    config, params = tiny()
+    reference, motion = inputs()
+    options = Options(window=4, overlap=0, temporal=False)
+
+    def frames(motion):
+        arguments = {"key": jax.random.key(1), "steps": 2, "guidance": 2.0, "options": options}
+        return animate(params, config, reference, motion, **arguments)
+
+    changed = frames(motion.at[3].set(0.5))
+    chex.assert_trees_all_close(changed[:3], frames(motion)[:3], atol=1e-6)
+    assert float(jnp.abs(changed[3] - frames(motion)[3]).max()) > 1e-4
+
+
+def test_options_that_do_not_exist_are_named():
+    config, params = tiny()
+    reference, motion = inputs()
+    system = MagicAnimate(config, params)
+    assert system.frame_multiple == 8
+    with pytest.raises(InputError, match="'wibdow' is not one of"):
+        system.animate(reference, motion, key=jax.random.key(0), wibdow=3)
+    with pytest.raises(InputError, match="layout is 'round'"):
+        Options(layout="round")

@@ -1,0 +1,114 @@
+"""Base model, stage 1 and stage 2 trained for a step or two each, end to end, in a world of 32x32 pixels."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxanim import systems
+from jaxanim.data.puppets import PuppetClips
+from jaxanim.errors import InputError
+from jaxanim.systems.magicanimate.config import image_form
+from jaxanim.systems.magicanimate.task import MagicAnimateTask
+from jaxanim.training.experiment import Experiment
+from jaxanim.training.loop import train
+from jaxanim.training.tasks.text_to_image import TextToImageTask
+from jaxanim.training.tasks.vae import VAETask
+from jaxanim.weights import load_weights
+from tests.systems.tiny import CONFIG
+
+SIZE = (32, 32)
+STILLS = PuppetClips(seeds=(0, 4), frames=5, span=50, size=SIZE)
+CLIPS = PuppetClips(seeds=(10, 4), frames=4, spacing="consecutive", span=50, size=SIZE)
+SCHEDULE = {"steps": 2, "batch_size": 8, "sheet_every": 0, "save_every": 0, "threads": 0}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder with the weights of every stage, each trained from the one before."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXANIM_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        vae = VAETask(CONFIG.vae, STILLS, dataclasses.replace(STILLS, seeds=(900_000, 32)), crop=16, code_images=0)
+        vae.save(vae.init(jax.random.key(0)), folder / "vae")
+        base = TextToImageTask(
+            str(folder / "vae"), STILLS, image_form(CONFIG.unet), CONFIG.text_encoder, CONFIG.diffusion
+        )
+        train(Experiment("base", base, **SCHEDULE), folder / "base")
+        one = stage(folder, 1, folder / "base" / "weights")
+        train(Experiment("one", one, **SCHEDULE), folder / "one")
+        two = stage(folder, 2, folder / "one" / "weights", tau1=0.0, tau2=0.0)
+        train(Experiment("two", two, **SCHEDULE), folder / "two")
+        yield folder
+
+
+def stage(folder, number, start, **changes):
+    return MagicAnimateTask(
+        number, str(start), str(folder / "vae"), CONFIG, videos=STILLS if number == 1 else CLIPS, images=STILLS,
+        **{"tau1": 0.5, "targets": 4} | changes,
+    )  # fmt: skip
+
+
+def networks(folder):
+    return {name: params for name, (_, params) in load_weights(folder).items()}
+
+
+def test_each_stage_changes_what_it_trains_and_nothing_else(trained):
+    base, one, two = (networks(trained / name / "weights") for name in ("base", "one", "two"))
+    chex.assert_trees_all_equal(one["unet"], base["unet"])
+    assert not jnp.array_equal(one["appearance_encoder"]["conv_in"]["kernel"], base["unet"]["conv_in"]["kernel"])
+    for name in ("appearance_encoder", "controlnet", "vae", "text_encoder"):
+        chex.assert_trees_all_equal(two[name], one[name])
+    modules = two["unet"]["up_blocks_0"].pop("motion_modules_0")
+    assert jnp.any(modules["proj_out"]["kernel"] != 0)
+    chex.assert_trees_all_equal(two["unet"]["mid_block"], one["unet"]["mid_block"])
+
+
+def test_batches_are_of_the_kind_that_the_thresholds_draw(trained, monkeypatch):
+    monkeypatch.setenv("JAXANIM_CACHE", str(trained / "cache"))
+    start = trained / "one" / "weights"
+
+    def frames(**changes):
+        batches = stage(trained, 2, start, **changes).batches(0, 8, 0, 1)
+        return [batches[i] for i in range(8)]
+
+    for batch in frames(tau1=1.0, tau2=1.0):
+        chex.assert_shape(batch["target"], (8, 1, 4, 4, 4))
+        np.testing.assert_array_equal(batch["target"][:, 0], batch["reference"])
+    for batch in frames(tau1=0.0, tau2=1.0):
+        chex.assert_shape(batch["target"], (2, 4, 4, 4, 4))
+        assert not any(np.array_equal(t, batch["reference"][0]) for t in batch["target"][0])
+    for batch in frames(tau1=0.0, tau2=0.0):
+        chex.assert_shape((batch["target"], batch["parts"]), ((2, 4, 4, 4, 4), (2, 4, 32, 32)))
+    kinds = {batch["target"].shape for batch in frames(tau1=0.3, tau2=0.6)}
+    assert len(kinds) > 1
+
+
+def test_hosts_share_the_kind_and_not_the_contents(trained, monkeypatch):
+    monkeypatch.setenv("JAXANIM_CACHE", str(trained / "cache"))
+    task = stage(trained, 1, trained / "base" / "weights")
+    first, second = task.batches(0, 8, 0, 2), task.batches(0, 8, 1, 2)
+    for step in range(6):
+        chex.assert_equal_shape([first[step]["target"], second[step]["target"]])
+    assert any(not np.array_equal(first[i]["target"], second[i]["target"]) for i in range(6))
+
+
+def test_the_trained_system_loads_and_animates(trained):
+    system = systems.load("magicanimate", trained / "two" / "weights")
+    video = system.animate(
+        np.zeros((*SIZE, 3), np.float32), np.zeros((5, *SIZE, 3), np.float32), key=jax.random.key(0), window=4,
+        overlap=1,
+    )  # fmt: skip
+    chex.assert_shape(video, (5, *SIZE, 3))
+    chex.assert_tree_all_finite(video)
+
+
+def test_weights_of_another_system_and_unknown_systems_are_refused(trained):
+    with pytest.raises(InputError, match="stable_diffusion"):
+        systems.load("magicanimate", trained / "base" / "weights")
+    with pytest.raises(InputError, match=r"'magicdance'.*magicanimate"):
+        systems.load("magicdance", trained / "two" / "weights")

@@ -1,0 +1,179 @@
+import dataclasses
+import json
+
+import chex
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from jaxanim import weights
+from jaxanim.errors import InputError
+from jaxanim.systems.base import Defaults
+from jaxanim.weights import (
+    fingerprint,
+    load_settings,
+    load_weights,
+    read_description,
+    register_config,
+    save_weights,
+)
+
+
+@register_config
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    heads: int = 8
+
+
+@register_config
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    widths: tuple[int, ...] = (4, 8)
+    nested: tuple[tuple[str, int], ...] = (("a", 1),)
+    inner: Inner | None = Inner()
+    eps: float = 1e-5
+    name: str = "auto"
+    flag: bool = False
+    nothing: int | None = None
+    dtype: object = jnp.float32
+
+
+CONFIG = Outer(widths=(2, 3), inner=Inner(heads=2), flag=True, dtype=jnp.bfloat16)
+
+
+@pytest.fixture
+def params():
+    rng = np.random.default_rng(0)
+    return {
+        "conv_in": {"kernel": rng.normal(size=(3, 3, 2, 4)).astype(np.float32), "bias": np.zeros(4, np.float32)},
+        "scale": np.float32(0.5),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path, params):
+    networks = {"unet": (CONFIG, params), "vae": (Outer(inner=None), {"a": np.ones((2, 2), np.float32)})}
+    save_weights(
+        tmp_path / "w",
+        networks,
+        system="magicanimate",
+        settings={"defaults": Defaults(size=(64, 96), guidance=3.0)},
+        metadata={"psnr": 21.5},
+    )
+    return tmp_path / "w"
+
+
+def shapes_of(params):
+    return lambda name, config: {
+        "unet": {
+            "conv_in": {"kernel": jnp.zeros((3, 3, 2, 4)), "bias": jnp.zeros(4)},
+            "scale": jnp.zeros(()),
+        },
+        "vae": {"a": jnp.zeros((2, 2))},
+    }[name]
+
+
+def test_what_was_saved_comes_back(folder, params):
+    loaded = load_weights(folder, system="magicanimate", shapes=shapes_of(params))
+    assert list(loaded) == ["unet", "vae"]
+    config, restored = loaded["unet"]
+    assert config == CONFIG
+    assert config.widths == (2, 3)
+    assert loaded["vae"][0].inner is None
+    expected = {
+        "conv_in": {
+            "kernel": params["conv_in"]["kernel"].astype(np.float16).astype(np.float32),
+            "bias": np.zeros(4, np.float32),
+        },
+        "scale": np.float32(0.5),
+    }
+    chex.assert_trees_all_equal(restored, expected)
+    chex.assert_type(list(map(np.asarray, (restored["scale"], restored["conv_in"]["kernel"]))), np.float32)
+    assert load_settings(folder) == {"defaults": Defaults(size=(64, 96), guidance=3.0)}
+    assert read_description(folder)["metadata"] == {"psnr": 21.5}
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+def test_files_are_plain_safetensors_of_the_asked_dtype(tmp_path, params, dtype):
+    save_weights(tmp_path, {"unet": (CONFIG, params)}, system="magicanimate", dtype=dtype)
+    tensors = safetensors.numpy.load_file(tmp_path / "unet.safetensors")
+    assert set(tensors) == {"conv_in/kernel", "conv_in/bias", "scale"}
+    kernel = params["conv_in"]["kernel"].astype({"bfloat16": ml_dtypes.bfloat16}.get(jnp.dtype(dtype).name, dtype))
+    assert tensors["conv_in/kernel"].dtype == kernel.dtype
+    chex.assert_trees_all_equal(tensors["conv_in/kernel"], kernel)
+    chex.assert_trees_all_equal(load_weights(tmp_path)["unet"][1]["conv_in"]["kernel"], kernel.astype(np.float32))
+
+
+def test_values_beyond_float16_are_refused_and_leave_no_file(tmp_path):
+    with pytest.raises(ValueError, match="big has values beyond float16"):
+        save_weights(tmp_path, {"unet": (CONFIG, {"big": np.full(2, 1e6, np.float32)})}, system="magicanimate")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_named_config_class_is_where_the_table_says():
+    for name, module in weights.CONFIG_CLASSES.items():
+        if name in ("Inner", "Outer"):
+            continue
+        default = __import__(module, fromlist=[name])
+        config = getattr(default, name)()
+        assert weights.decode_config(json.loads(json.dumps(weights.encode_config(config))), "file") == config
+
+
+def edit(folder, change):
+    path = folder / "config.json"
+    description = json.loads(path.read_text())
+    change(description)
+    path.write_text(json.dumps(description))
+
+
+def rewrite(folder, change):
+    path = folder / "unet.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    change(tensors)
+    safetensors.numpy.save_file(tensors, path)
+
+
+def cut(path, share):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+DAMAGES = {
+    "no folder": (lambda f: f.rename(f.with_name("gone")), "does not exist"),
+    "no config": (lambda f: (f / "config.json").unlink(), "no config.json"),
+    "config cut short": (lambda f: cut(f / "config.json", 0.5), "config.json cannot be read as JSON"),
+    "config binary": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "config.json cannot be read"),
+    "config a list": (lambda f: (f / "config.json").write_text("[]"), "not of format 1"),
+    "format of the future": (lambda f: edit(f, lambda d: d.update(format=2)), "not of format 1"),
+    "no system": (lambda f: edit(f, lambda d: d.pop("system")), "does not name a system"),
+    "another system": (lambda f: edit(f, lambda d: d.update(system="magicpose")), "of system 'magicpose', not of"),
+    "missing network": (lambda f: edit(f, lambda d: d["networks"].pop("unet")), "no network 'unet', only vae"),
+    "unknown class": (lambda f: edit(f, lambda d: d["networks"]["unet"].update({"class": "os"})), "class 'os'"),
+    "unknown field": (lambda f: edit(f, lambda d: d["networks"]["unet"]["fields"].update(x=1)), "wrongly.*'x'"),
+    "missing file": (lambda f: (f / "unet.safetensors").unlink(), "unet.safetensors is missing"),
+    "cut in the data": (lambda f: cut(f / "unet.safetensors", 0.9), "unet.safetensors is cut short or damaged"),
+    "cut in the header": (lambda f: cut(f / "unet.safetensors", 0.05), "unet.safetensors is cut short or damaged"),
+    "empty": (lambda f: cut(f / "unet.safetensors", 0), "unet.safetensors is cut short or damaged"),
+    "missing tensor": (lambda f: rewrite(f, lambda t: t.pop("scale")), "lacks 1 tensors, such as scale"),
+    "extra tensor": (lambda f: rewrite(f, lambda t: t.update(x=np.ones(2))), "1 tensors too many, such as x"),
+    "wrong shape": (
+        lambda f: rewrite(f, lambda t: t.update(scale=np.ones(2))),
+        r"scale has shape \(2,\), not \(\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_an_input_error_that_names_the_file(folder, params, damage):
+    spoil, message = DAMAGES[damage]
+    spoil(folder)
+    with pytest.raises(InputError, match=message):
+        load_weights(folder, system="magicanimate", networks=("unet", "vae"), shapes=shapes_of(params))
+
+
+def test_fingerprint_tells_other_parameters(folder):
+    before = fingerprint(folder)
+    assert fingerprint(folder) == before
+    rewrite(folder, lambda tensors: tensors.update(scale=np.array(0.25, np.float16)))
+    assert fingerprint(folder) != before

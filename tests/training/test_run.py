@@ -1,0 +1,41 @@
+"""The program `python -m train.run`, called in this process."""
+
+import pytest
+
+from train.run import main
+
+TOY = "tests/training/toy.py"
+
+
+def test_trains_and_says_where_the_weights_are(tmp_path, capsys):
+    arguments = [TOY, "steps=3", "--workdir", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    assert "finished: step 3 of 3" in capsys.readouterr().out
+    # Overrides may stand behind options; a finished run is only reported again.
+    assert main([*arguments, "--resume"]) == 0
+    assert main([TOY, "--workdir", str(tmp_path / "run"), "steps=4", "--resume"]) == 0
+    assert "finished: step 4 of 4" in capsys.readouterr().out
+
+
+def test_a_lost_run_exits_with_1(tmp_path, capsys):
+    assert main([TOY, "task.explode_at=0", "--workdir", str(tmp_path)]) == 1
+    assert "the loss became nan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ([], "config is missing"), (["configs/none.py"], "does not exist"), (["README.md"], "is not a Python file"),
+    ([TOY, "step=1"], "did you mean steps"), ([TOY, "steps=many"], "must be a whole number"),
+    ([TOY, "task.trainable=fir"], "'fir' is in no parameter path"), ([TOY, "--resume"], "no checkpoint to go on from"),
+    (["jaxanim/errors.py"], "no module-level `config`"), ([TOY, "init_from=nowhere"], "has no checkpoints"),
+    ([TOY, "mesh.tensor=7"], "does not cover"),
+])  # fmt: skip
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message, tmp_path, capsys):
+    assert main([*arguments, "--workdir", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_list_names_the_configs(capsys):
+    assert main(["--list"]) == 0
+    assert "configs/vae.py" in capsys.readouterr().out

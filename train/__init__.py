@@ -1,0 +1,1 @@
+"""Programs that train; thin: arguments in, library call, report out."""

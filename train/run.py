@@ -1,0 +1,101 @@
+"""Trains what a config file describes.
+
+  python -m train.run configs/vae.py                       train, or go on where a stopped run was python -m
+  train.run configs/vae.py steps=200 task.size=64    override any field of the config, by dotted path python
+  -m train.run configs/vae.py --fresh                   start over python -m train.run configs/vae.py
+  max_minutes=30            stop after half an hour; later: go on python -m train.run --list
+  the configs there are
+
+A run writes into its working folder (runs/NAME): config.json, metrics.jsonl (a line per step), checkpoints/,
+sheets/STEP.png (what it can do so far), and at the end loss.png and weights/. Ctrl-C finishes the step, saves
+and stops; the same command goes on, with the same losses as if it had not been stopped.
+"""
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+
+from jaxanim.errors import InputError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The program; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", nargs="?", help="Python file with `config = Experiment(...)`; see --list")
+    parser.add_argument("overrides", nargs="*", metavar="name=value", help="fields to set, as steps=200")
+    parser.add_argument("--workdir", type=Path, help="where the run is kept (default: runs/NAME)")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="fail if there is no run to go on with")
+    start.add_argument("--fresh", action="store_true", help="remove an earlier run in the working folder first")
+    parser.add_argument("--list", action="store_true", help="list the configs and the names they can be given")
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        if options.list:
+            list_configs(Path("configs"))
+            return 0
+        if options.config is None:
+            raise InputError("config is missing: give a file such as configs/vae.py, or --list to see them")
+        return run(options)
+    except InputError as error:
+        print(f"train.run: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains as the options say, reports the end, and returns the exit code."""
+    from jaxanim.config_file import load_config
+    from jaxanim.training.experiment import Experiment, override
+    from jaxanim.training.log import Diverged
+    from jaxanim.training.loop import train
+    from jaxanim.training.workdir import has_checkpoint
+
+    experiment = override(load_config(options.config, Experiment), options.overrides)
+    workdir = options.workdir or Path("runs") / experiment.name
+    if workdir.exists() and not workdir.is_dir():
+        raise InputError(f"--workdir {workdir} is a file")
+    if options.resume and not has_checkpoint(workdir):
+        raise InputError(f"--resume: {workdir} has no checkpoint to go on from")
+    try:
+        outcome = train(experiment, workdir, fresh=options.fresh)
+    except Diverged as error:
+        print(f"train.run: {error}", file=sys.stderr)
+        return 1
+    minutes = outcome.seconds / 60
+    took = f"step {outcome.step} of {experiment.steps}, loss {outcome.loss:.4g}, {minutes:.1f} min in all"
+    if outcome.stopped.startswith("SIG"):
+        print(f"{outcome.stopped}: stopped and saved at {took}; the same command goes on from here")
+        return 130 if outcome.stopped == "SIGINT" else 143
+    if outcome.stopped == "budget":
+        print(f"max_minutes={experiment.max_minutes:g} is used up: {took}; weights in {workdir / 'weights'}")
+    else:
+        print(f"finished: {took}; weights in {workdir / 'weights'}")
+    return 0
+
+
+def list_configs(folder: Path) -> None:
+    """Prints each config file with the first line of its docstring."""
+    files = [path for path in sorted(folder.rglob("*.py")) if "config" in _names(path)]
+    if not files:
+        raise InputError(f"there are no configs in {folder}; run this from the repository's root")
+    width = max(len(str(path)) for path in files)
+    for path in files:
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        print(f"{path!s:{width}}  {text.splitlines()[0] if text else ''}")
+
+
+def _names(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    targets = [
+        target
+        for node in tree.body
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    ]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
