@@ -1,4 +1,11 @@
-"""MagicAnimate on the puppet world, stage 1: appearance encoder and pose ControlNet (Eq. 5)."""
+"""MagicAnimate on the puppet world, stage 1: appearance encoder and pose ControlNet (Eq. 5).
+
+  python -m train.run configs/magicanimate_stage1.py
+
+1180 steps of 32 target frames, loss 0.60 (0.73 at the start), 34 minutes on two shared cores, still falling by
+0.01 every 100 steps. The shipped run had its learning rate fall to zero over 1500 steps until step 826, and over
+1180 from there.
+"""
 
 from configs.puppet_models import MAGICANIMATE
 from jaxanim.data.puppets import PuppetClips
@@ -17,7 +24,7 @@ config = Experiment(
         tau1=0.2,
         targets=4,
     ),
-    steps=4000,
+    steps=1180,
     batch_size=32,
     learning_rate=1e-3,
     warmup=100,

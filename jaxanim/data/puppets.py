@@ -35,7 +35,7 @@ class PuppetClips:
     size: tuple[int, int] = (128, 128)
     kind: str = "human"
 
-    version = 1
+    version = 2
 
     def __post_init__(self):
         if self.spacing not in ("consecutive", "spread"):

@@ -123,13 +123,14 @@ def puppet_clip(
 
     frames: length of the motion; with frame_indices only those moments of it are drawn. The reference (see
     `Clip.reference`) is another moment, at least a quarter of a second from the first frame drawn, chosen
-    among a few so that the face is turned to the viewer rather than away.
+    among a few so that the face is turned to the viewer rather than away, and not itself drawn if possible.
 
     Raises:
         InputError: as `make_character`, `make_motion` and `render`.
     """
     character = make_character(seed, kind)
-    length = max(frames, 50)
+    # A second more than is drawn, so that the reference can be a moment that is not: a longer motion begins alike.
+    length = max(frames, 50) + 25
     if motion is None:
         whole = make_motion(seed, length, kind)
     elif isinstance(motion, str):
@@ -143,16 +144,19 @@ def puppet_clip(
         raise InputError(f"frame_indices is {indices.tolist()}; each must lie in 0..{frames - 1}")
     if not reference:
         return render(character, whole, size, camera, seed, indices, labels)
-    other = _reference_moment(seed, whole, int(indices[0]))
+    other = _reference_moment(seed, whole, indices)
     drawn = render(character, whole, size, camera, seed, np.append(indices, other), labels)
     return replace(_slice(drawn, slice(0, -1)), reference_clip=_slice(drawn, slice(-1, None)))
 
 
-def _reference_moment(seed: int, motion: Motion, first: int) -> int:
+def _reference_moment(seed: int, motion: Motion, drawn: np.ndarray) -> int:
+    """A moment away from the first one drawn and, where the motion has such, not drawn at all."""
     rng = stream(seed, "reference")
     moments = np.arange(motion.frames)
+    first = int(drawn[0])
     gap = min(motion.frames - 1, max(1, round(motion.fps / 4)))
     allowed = moments[np.abs(moments - first) >= min(gap, max(first, motion.frames - 1 - first))]
+    allowed = allowed[~np.isin(allowed, drawn)] if np.any(~np.isin(allowed, drawn)) else allowed
     some = rng.choice(allowed, size=min(4, len(allowed)), replace=False)
     if "head_turn" not in motion.channels:
         return int(some[0])

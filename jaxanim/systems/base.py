@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxanim.errors import InputError
@@ -46,8 +47,8 @@ class System(Protocol):
 
     def animate(
         self,
-        reference: Float[Array, "height width 3"],
-        motion: Float[Array, "frames height width 3"],
+        reference: Float[Array | np.ndarray, "height width 3"],
+        motion: Float[Array | np.ndarray, "frames height width 3"],
         *,
         key: jax.Array,
         steps: int | None = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxanim.errors import InputError
@@ -49,8 +50,8 @@ class MagicAnimate:
 
     def animate(
         self,
-        reference: Float[Array, "height width 3"],
-        motion: Float[Array, "frames height width 3"],
+        reference: Float[Array | np.ndarray, "height width 3"],
+        motion: Float[Array | np.ndarray, "frames height width 3"],
         *,
         key: jax.Array,
         steps: int | None = None,
