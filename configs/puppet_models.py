@@ -14,7 +14,7 @@ LATENTS = 32
 TEXT_WIDTH = 64
 ENCODER = {
     "in_channels": LATENTS,
-    "block_out_channels": (80, 96, 96),
+    "block_out_channels": (96, 96, 64),
     "layers_per_block": 1,
     "cross_attention_dim": TEXT_WIDTH,
     "num_attention_heads": 4,

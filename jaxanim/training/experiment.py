@@ -18,7 +18,7 @@ class Experiment:
 
     batch_size: examples per optimizer update, over all devices. accumulate: equal parts into which a batch is
     cut, computed one after another to save memory. warmup: updates over which the learning rate rises from
-    zero. clip_norm: largest global norm of a gradient, 0 for no limit. ema_decay: the decay of the averaged
+    zero. optimizer: "muon" learns in fewer updates what is trained from scratch. clip_norm: largest global norm of a gradient, 0 for no limit. ema_decay: the decay of the averaged
     parameters (`jaxanim.training.ema`). init_from: working folder of another run, from whose last checkpoint
     parameters of the same path and shape are taken. max_minutes: the training stops when the run, counted
     over all resumes, has taken this long. log_every, save_every, sheet_every: in updates; 0 for never (save:
@@ -32,6 +32,7 @@ class Experiment:
     learning_rate: float = 1e-4
     warmup: int = 0
     schedule: Literal["constant", "cosine"] = "constant"
+    optimizer: Literal["adamw", "muon"] = "adamw"
     weight_decay: float = 0.01
     beta2: float = 0.999
     clip_norm: float = 1.0
@@ -68,6 +69,8 @@ class Experiment:
             raise InputError(f"ema_decay must be in [0, 1), not {self.ema_decay}")
         if self.schedule not in ("constant", "cosine"):
             raise InputError(f"schedule must be constant or cosine, not {self.schedule!r}")
+        if self.optimizer not in ("adamw", "muon"):
+            raise InputError(f"optimizer must be adamw or muon, not {self.optimizer!r}")
         if self.batch_size % self.accumulate:
             raise InputError(
                 f"batch_size {self.batch_size} does not divide into accumulate={self.accumulate} parts"

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
+from optax.contrib import MuonDimensionNumbers, muon
 
 from jaxanim.training.experiment import Experiment
 
@@ -24,16 +25,43 @@ def learning_rate(experiment: Experiment) -> optax.Schedule:
 
 
 def make_optimizer(experiment: Experiment) -> optax.GradientTransformation:
-    """AdamW (Loshchilov and Hutter, 2019) after clipping by global norm; vectors do not decay."""
-    adamw = optax.adamw(
-        learning_rate(experiment),
-        b2=experiment.beta2,
-        weight_decay=experiment.weight_decay,
-        mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim >= 2, params),
-    )
+    """AdamW (Loshchilov and Hutter, 2019) or Muon after clipping by global norm; vectors do not decay."""
+    if experiment.optimizer == "muon":
+        update = _muon(experiment)
+    else:
+        update = optax.adamw(
+            learning_rate(experiment),
+            b2=experiment.beta2,
+            weight_decay=experiment.weight_decay,
+            mask=_matrices,
+        )
     if not experiment.clip_norm:
-        return adamw
-    return optax.chain(optax.clip_by_global_norm(experiment.clip_norm), adamw)
+        return update
+    return optax.chain(optax.clip_by_global_norm(experiment.clip_norm), update)
+
+
+def _muon(experiment: Experiment) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024): the momentum of every linear map is orthogonalised, the rest goes by Adam.
+
+    A convolution is the linear map from its patches to its output channels. Updates are scaled to the root mean
+    square that Adam's have (Liu et al. 2025), so that one learning rate serves both.
+    """
+
+    def linear_map(leaf: Array) -> MuonDimensionNumbers | None:
+        return MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1) if leaf.ndim >= 2 else None
+
+    return muon(
+        learning_rate(experiment),
+        weight_decay=experiment.weight_decay,
+        weight_decay_mask=_matrices,
+        adam_b2=experiment.beta2,
+        consistent_rms=0.2,
+        muon_weight_dimension_numbers=lambda params: jax.tree.map(linear_map, params),
+    )
+
+
+def _matrices(params: PyTree) -> PyTree[bool]:
+    return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
 
 
 def ema_decay_at(updates: Int[Array, ""], decay: float) -> Float[Array, ""]:
