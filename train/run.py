@@ -1,10 +1,13 @@
 """Trains what a config file describes.
 
-  python -m train.run configs/vae.py                       train, or go on where a stopped run was python -m
-  train.run configs/vae.py steps=200 task.size=64    override any field of the config, by dotted path python
-  -m train.run configs/vae.py --fresh                   start over python -m train.run configs/vae.py
-  max_minutes=30            stop after half an hour; later: go on python -m train.run --list
-  the configs there are
+  python -m train.run configs/vae.py                        train, or go on where a stopped run was
+  python -m train.run configs/vae.py steps=200 task.crop=32 override any field of the config, by dotted path
+  python -m train.run configs/vae.py --fresh                start over
+  python -m train.run configs/vae.py max_minutes=30         stop after half an hour; later: go on
+  python -m train.run --list                                the configs there are
+
+On several hosts the same command runs on each: with --distributed on a TPU pod, under SLURM or MPI, where the
+hosts find each other; elsewhere with --coordinator HOST:PORT --processes N --process I.
 
 A run writes into its working folder (runs/NAME): config.json, metrics.jsonl (a line per step), checkpoints/,
 sheets/STEP.png (what it can do so far), and at the end loss.png and weights/. Ctrl-C finishes the step, saves
@@ -31,6 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     start.add_argument("--resume", action="store_true", help="fail if there is no run to go on with")
     start.add_argument("--fresh", action="store_true", help="remove an earlier run in the working folder first")
     parser.add_argument("--list", action="store_true", help="list the configs and the names they can be given")
+    parser.add_argument("--distributed", action="store_true", help="one of several hosts that find each other")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, the same for all hosts")
+    parser.add_argument("--processes", type=int, help="with --coordinator: how many processes there are")
+    parser.add_argument("--process", type=int, help="with --coordinator: which of them this is, from 0")
     options = parser.parse_intermixed_args(arguments)
     try:
         if options.list:
@@ -38,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if options.config is None:
             raise InputError("config is missing: give a file such as configs/vae.py, or --list to see them")
+        join_hosts(options)
         return run(options)
     except InputError as error:
         print(f"train.run: {error}", file=sys.stderr)
@@ -73,6 +81,27 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(f"finished: {took}; weights in {workdir / 'weights'}")
     return 0
+
+
+def join_hosts(options: argparse.Namespace) -> None:
+    """Connects this process with those on the other hosts, where the options ask for it."""
+    given = {name: getattr(options, name) for name in ("coordinator", "processes", "process")}
+    if options.coordinator is None and (options.processes is not None or options.process is not None):
+        raise InputError("--coordinator is missing: --processes and --process serve only with it")
+    if options.coordinator is not None:
+        if missing := [f"--{name}" for name, value in given.items() if value is None]:
+            raise InputError(f"--coordinator {options.coordinator} also needs {' and '.join(missing)}")
+        if not 0 <= options.process < options.processes:
+            raise InputError(f"--process is {options.process}: give 0 to {options.processes - 1}")
+    elif not options.distributed:
+        return
+    import jax
+
+    try:
+        jax.distributed.initialize(options.coordinator, options.processes, options.process)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"the hosts cannot be joined ({reason}); see --coordinator") from error
 
 
 def list_configs(folder: Path) -> None:

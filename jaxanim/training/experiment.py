@@ -18,11 +18,12 @@ class Experiment:
 
     batch_size: examples per optimizer update, over all devices. accumulate: equal parts into which a batch is
     cut, computed one after another to save memory. warmup: updates over which the learning rate rises from
-    zero. optimizer: "muon" learns in fewer updates what is trained from scratch. clip_norm: largest global norm of a gradient, 0 for no limit. ema_decay: the decay of the averaged
-    parameters (`jaxanim.training.ema`). init_from: working folder of another run, from whose last checkpoint
-    parameters of the same path and shape are taken. max_minutes: the training stops when the run, counted
-    over all resumes, has taken this long. log_every, save_every, sheet_every: in updates; 0 for never (save:
-    at the end only). keep: checkpoints kept. threads: that read data ahead.
+    zero. optimizer: "muon" learns in fewer updates what is trained from scratch. clip_norm: largest global
+    norm of a gradient, 0 for no limit. ema_decay: the decay of the averaged parameters
+    (`jaxanim.training.ema`). init_from: working folder of another run, from whose last checkpoint parameters
+    of the same path and shape are taken. max_minutes: the training stops when the run, counted over all
+    resumes, has taken this long. log_every, save_every, sheet_every: in updates; 0 for never (save: at the
+    end only). keep: checkpoints kept. threads: that read data ahead.
     """
 
     name: str

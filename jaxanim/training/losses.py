@@ -17,16 +17,29 @@ def denoising_loss(
     config: DiffusionConfig,
     z0: Latents,
     key: jax.Array,
+    timestep_power: float = 1.0,
 ) -> Float[Array, ""]:
     """E ||eps - eps_theta(z_t, t)||^2 over uniform t and Gaussian eps (Ho et al. 2020, Eq. 14).
 
     One t is drawn per entry and shared by its frames; the noise is drawn per frame. With another prediction type
     than epsilon the mean square is taken on that target.
+
+    Args:
+      timestep_power: t is drawn with a density that grows as t^(power - 1): 1 is uniform, 2 favours high noise,
+        where what is seen depends on the conditions rather than on the noisy image.
     """
     key_t, key_noise = jax.random.split(key)
-    t = jax.random.randint(key_t, (z0.shape[0],), 0, config.num_train_timesteps)
+    t = draw_timesteps(key_t, z0.shape[0], config.num_train_timesteps, timestep_power)
     noise = jax.random.normal(key_noise, z0.shape, z0.dtype)
     schedule = config.schedule()
     output = predict(add_noise(schedule, z0, noise, t), t)
     goal = target(config.prediction_type, schedule, z0, noise, t)
     return jnp.mean(jnp.square(output.astype(jnp.float32) - goal.astype(jnp.float32)))
+
+
+def draw_timesteps(key: jax.Array, count: int, timesteps: int, power: float = 1.0) -> Int[Array, " count"]:
+    """`count` training timesteps in [0, timesteps), with a density that grows as t^(power - 1)."""
+    if power == 1.0:
+        return jax.random.randint(key, (count,), 0, timesteps)
+    u = jax.random.uniform(key, (count,))
+    return jnp.minimum(timesteps * u ** (1.0 / power), timesteps - 1).astype(jnp.int32)

@@ -65,7 +65,7 @@ def test_into_the_task_and_the_mesh():
 
 
 @pytest.mark.parametrize("assignment", [
-    "steps=0", "batch_size=7 accumulate=2", "learning_rate=0", "ema_decay=1", "schedule=linear", "max_minutes=0", "warmup=-1",
+    "steps=0", "batch_size=7 accumulate=2", "learning_rate=0", "ema_decay=1", "schedule=linear", "optimizer=sgd", "max_minutes=0", "warmup=-1",
 ])  # fmt: skip
 def test_impossible_experiments(assignment):
     with pytest.raises(InputError, match=assignment.split("=")[0]):

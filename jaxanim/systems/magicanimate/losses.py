@@ -33,12 +33,19 @@ def draw_kind(r: float, tau1: float, tau2: float) -> str:
     return "pair" if r < tau2 else "video"
 
 
-def loss(params: PyTree, config: MagicAnimateConfig, batch: dict[str, Array], key: jax.Array) -> Float[Array, ""]:
+def loss(
+    params: PyTree,
+    config: MagicAnimateConfig,
+    batch: dict[str, Array],
+    key: jax.Array,
+    timestep_power: float = 1.0,
+) -> Float[Array, ""]:
     """L1 (Eq. 5) when `config.unet.motion` is None, else L2 (Eq. 6).
 
     Args:
       batch: "target" scaled latents [batch, frames, h, w, c]; "reference" scaled latents [batch, h, w, c];
         "parts" DensePose part ids of the target frames, uint8 [batch, frames, height, width].
+      timestep_power: see `jaxanim.training.losses.denoising_loss`; the paper's is 1.
     """
     z0 = jnp.asarray(batch["target"], jnp.float32)
     reference = jnp.asarray(batch["reference"], jnp.float32)
@@ -49,4 +56,4 @@ def loss(params: PyTree, config: MagicAnimateConfig, batch: dict[str, Array], ke
         features = appearance_features(params, config, reference, t, text)
         return predict(params, config, x, t, text, features, pose)
 
-    return denoising_loss(denoise, config.diffusion, z0, key)
+    return denoising_loss(denoise, config.diffusion, z0, key, timestep_power)

@@ -41,6 +41,7 @@ class MagicAnimateTask:
       images: the image dataset of image-video joint training: of each clip one frame serves as a still.
       tau1, tau2: thresholds of Eq. 7; stage 1 uses tau1 as its tau0, and no videos whatever tau2 is.
       targets: target frames for one reference in a stage-1 pair; the encoder then runs once for all of them.
+      timestep_power: 1 draws timesteps uniformly, as the paper; more favours high noise.
       sheet_seed: validation puppet of the sample sheet.
     """
 
@@ -53,6 +54,7 @@ class MagicAnimateTask:
     tau1: float = 0.2
     tau2: float = 1.0
     targets: int = 4
+    timestep_power: float = 1.0
     sheet_seed: int = 900_000
 
     def __post_init__(self):
@@ -125,7 +127,7 @@ class MagicAnimateTask:
         self, params: PyTree, batch: dict[str, Array], key: jax.Array
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """Eqs. 5 and 6."""
-        return loss(params, self.config, batch, key), {}
+        return loss(params, self.config, batch, key, self.timestep_power), {}
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Validation puppets: reference, driving frames, result, truth."""
