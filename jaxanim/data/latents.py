@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxanim.data.clips import Clips
 from jaxanim.data.pipeline import Cached, Element, cached
-from jaxanim.data.puppets import PuppetClips
 from jaxanim.models.vae import VAEConfig, to_latents
 from jaxanim.weights import load_weights
 
@@ -27,7 +27,7 @@ class LatentClips:
     clips have a reference, "reference" [h, w, c].
     """
 
-    clips: PuppetClips
+    clips: Clips
     vae: str = dataclasses.field(repr=False)
     digest: str = ""
 
@@ -49,7 +49,7 @@ class LatentClips:
         return element | {"reference": latents[-1]} if "reference" in clip else element
 
 
-def latent_clips(clips: PuppetClips, vae: str) -> Cached:
+def latent_clips(clips: Clips, vae: str) -> Cached:
     """Cached latents of `clips` under the autoencoder that lies in folder `vae` now."""
     cached(clips)  # rendered by a pool of processes before one process encodes
     return cached(LatentClips(clips, vae, encoder_digest(vae)), processes=1)
@@ -65,7 +65,7 @@ def encoder_digest(vae: str) -> str:
 
 
 @functools.cache
-def _clips(clips: PuppetClips) -> Cached:
+def _clips(clips: Clips) -> Cached:
     return cached(clips)
 
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_float, to_uint8
 from jaxanim.data.latents import latent_clips
-from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import controlnet_params_from_unet
@@ -49,8 +49,8 @@ class MagicAnimateTask:
     start: str
     vae: str
     model: MagicAnimateConfig
-    videos: PuppetClips
-    images: PuppetClips
+    videos: Clips
+    images: Clips
     tau1: float = 0.2
     tau2: float = 1.0
     targets: int = 4

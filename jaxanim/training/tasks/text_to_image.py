@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.data.latents import latent_clips
-from jaxanim.data.puppets import PuppetClips
 from jaxanim.diffusion.config import DiffusionConfig
 from jaxanim.models.clip_text import CLIPText, CLIPTextConfig
 from jaxanim.models.tokenizer import build_word_tokenizer, encode, load_tokenizer, save_tokenizer
@@ -41,7 +41,7 @@ class TextToImageTask:
     """
 
     vae: str
-    clips: PuppetClips
+    clips: Clips
     unet: UNetConfig
     text_encoder: CLIPTextConfig
     diffusion: DiffusionConfig

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_float
 from jaxanim.data.pipeline import cached
-from jaxanim.data.puppets import PuppetClips
 from jaxanim.models.vae import VAE, VAEConfig, kl_divergence, sample_posterior
 from jaxanim.training.tasks.linear_code import linear_code
 from jaxanim.weights import save_weights
@@ -34,8 +34,8 @@ class VAETask:
     """
 
     model: VAEConfig
-    clips: PuppetClips
-    held_out: PuppetClips
+    clips: Clips
+    held_out: Clips
     crop: int = 64
     kl_weight: float = 2e-4
     edge_weight: float = 0.1
