@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from jaxanim.data.poses import PosedClips
+from jaxanim.data.puppets import PuppetClips
 from jaxanim.diffusion.config import DiffusionConfig
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.controlnet import ControlNetConfig
@@ -9,6 +11,7 @@ from jaxanim.models.motion import MotionConfig
 from jaxanim.models.unet import UNetConfig
 from jaxanim.systems.base import Defaults
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig
+from jaxanim.systems.magicpose.config import MagicPoseConfig
 
 LATENTS = 32
 TEXT_WIDTH = 64
@@ -43,3 +46,11 @@ MAGICANIMATE = MagicAnimateConfig(
     diffusion=DIFFUSION,
     defaults=DEFAULTS,
 )
+MAGICPOSE = MagicPoseConfig(
+    text_encoder=TEXT_ENCODER,
+    unet=dataclasses.replace(UNET, readers="all", motion=dataclasses.replace(MOTION, max_frames=32, in_mid=True)),
+    controlnet=CONTROLNET,
+    diffusion=DIFFUSION,
+    defaults=dataclasses.replace(DEFAULTS, guidance=1.5),
+)
+POSED = PosedClips(PuppetClips(seeds=(0, 3000), frames=8, span=75))

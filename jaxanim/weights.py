@@ -2,7 +2,8 @@
 
 `config.json` holds {"format": 1, "system": name, "networks": {network: {"class": ..., "fields": {...}}},
 "settings": {name: {"class": ..., "fields": {...}}}, "metadata": {...}}; `<network>.safetensors` holds the
-network's parameters under '/'-joined paths.
+network's parameters under '/'-joined paths. A system that plugs into a base model keeps its trained networks
+alone, and "base" says where the others are: a path from the folder itself.
 """
 
 import dataclasses
@@ -33,9 +34,12 @@ CONFIG_CLASSES: dict[str, str] = {
     "VAEConfig": "jaxanim.models.vae",
     "CLIPTextConfig": "jaxanim.models.clip_text",
     "CLIPVisionConfig": "jaxanim.models.clip_vision",
+    "FaceConfig": "jaxanim.models.face",
     "Defaults": "jaxanim.systems.base",
     "DiffusionConfig": "jaxanim.diffusion.config",
     "MagicAnimateConfig": "jaxanim.systems.magicanimate.config",
+    "MagicPoseConfig": "jaxanim.systems.magicpose.config",
+    "MultiSourceConfig": "jaxanim.systems.magicpose.config",
 }
 
 Params = dict[str, Any]
@@ -50,6 +54,7 @@ def save_weights(
     dtype: Any = jnp.float16,
     settings: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    base: str | os.PathLike | None = None,
 ) -> None:
     """Writes a system's networks, each a (frozen dataclass config, parameter tree), into `folder`.
 
@@ -60,6 +65,7 @@ def save_weights(
       dtype: float16, bfloat16 or float32: what the parameters are stored as.
       settings: frozen dataclasses that belong to no network, such as the system's defaults (`load_settings`).
       metadata: anything JSON can hold, for a reader: the training command, its result.
+      base: weights folder of the networks that these plug into; remembered, relative to `folder`, not copied.
 
     Raises:
       ValueError: a parameter does not fit into `dtype`, or a config's class is not in CONFIG_CLASSES.
@@ -72,6 +78,8 @@ def save_weights(
         "settings": {name: encode_config(value) for name, value in (settings or {}).items()},
         "metadata": dict(metadata or {}),
     }
+    if base is not None:
+        description["base"] = Path(os.path.relpath(base, folder)).as_posix()
     for name, (_, params) in networks.items():
         tensors = {}
         for path, value in flatten_dict(params, sep="/").items():
@@ -126,12 +134,21 @@ def load_weights(
 
 
 def fingerprint(folder: str | os.PathLike) -> str:
-    """A short digest of a weights folder's parameters and configs, to tell results of other weights apart."""
+    """A short digest of the parameters and configs in a weights folder and its base, to tell results of other
+    weights apart."""
     digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*")):
-        if path.suffix in (".safetensors", ".json"):
-            digest.update(path.read_bytes())
+    base = base_folder(folder) if (Path(folder) / "config.json").is_file() else None
+    for root in (Path(folder), *([base] if base is not None else [])):
+        for path in sorted(root.rglob("*")):
+            if path.suffix in (".safetensors", ".json"):
+                digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def base_folder(folder: str | os.PathLike) -> Path | None:
+    """The folder of base networks that a weights folder names, or None; InputError as `load_weights` raises."""
+    named = read_description(Path(folder)).get("base")
+    return None if named is None else Path(os.path.normpath(Path(folder).absolute() / named))
 
 
 def load_settings(folder: str | os.PathLike) -> dict[str, Any]:

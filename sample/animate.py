@@ -27,9 +27,10 @@ def parser() -> Parser:
     add = options.add_argument
     add("--system", default="magicanimate", choices=systems.names(), help="the method (default: %(default)s)")
     add("--reference", required=True, help="image of the character")
-    add("--motion", required=True, help="DensePose video, folder of its images, or folder of OpenPose JSON")
+    add("--motion", required=True, help="video or folder of images of the system's cue, or folder of OpenPose JSON")
     add("--out", required=True, help="video to write; a contact sheet is written beside it as a PNG")
     add("--weights", help="weights folder (default: weights/SYSTEM of this repository)")
+    add("--base", help="weights folder of another base model, for systems that plug into one")
     add("--frames", type=whole(1), help="how many frames of the motion to take (default: all)")
     add("--size", type=size, metavar="WxH", help="(default: the reference's, at most the area trained at)")
     add("--pose-size", type=size, metavar="WxH", help="size of the picture that OpenPose keypoints belong to")
@@ -59,10 +60,13 @@ def animate(argv: Sequence[str] | None = None) -> None:
     reference = read_image(options.reference)
     motion = read_motion(options.motion, options.frames)
     frames = inputs.check_frames(options.frames, motion.num_frames, "--motion", options.motion)
-    system = systems.load(options.system, options.weights or REPOSITORY / "weights" / options.system)
+    weights = options.weights or REPOSITORY / "weights" / options.system
+    system = systems.load(options.system, weights, **({"base": options.base} if options.base else {}))
     inputs.check_windows(options.window, options.overlap, system.defaults)
     shape = inputs.choose_size(options.size, reference.shape[:2], system.frame_multiple, system.defaults)
-    driving = inputs.driving_frames(motion, options.motion, frames, shape, reference.shape[:2], options.pose_size)
+    driving = inputs.driving_frames(
+        motion, options.motion, frames, shape, reference.shape[:2], options.pose_size, system.cue
+    )
     reference = resize_and_crop(reference, shape)
     truth = mask = None
     if options.truth:

@@ -16,8 +16,9 @@ from jaxanim import systems
 from jaxanim.config_file import load_config
 from jaxanim.errors import InputError
 from jaxanim.metrics.evaluate import Case, Evaluation, Row, Variant, evaluate_cases, mean
+from jaxanim.metrics.face import load_face_network, measure_faces
 from jaxanim.metrics.puppet_cases import puppet_case
-from jaxanim.metrics.report import LEGEND, results_table, write_sheet
+from jaxanim.metrics.report import legend, results_table, write_sheet
 from jaxanim.weights import fingerprint
 from sample.animate import REPOSITORY
 from sample.arguments import Parser, number, run, seeds, whole
@@ -31,6 +32,7 @@ def parser() -> Parser:
     add("--seeds", type=seeds, required=True, metavar="A:B", help="identities A to B-1; 950000 on are unseen")
     add("--frames", type=whole(2), help="of each video (default: the config's)")
     add("--weights", help="weights folder (default: the config's)")
+    add("--base", help="weights folder of another base model, for systems that plug into one")
     add("--out", help="folder for results, strips and sheet (default: out/NAME)")
     add("--motions", help="folder of motion folders (OpenPose JSON), each performed by every identity")
     add("--ablations", action="store_true", help="one row for each of the config's variants")
@@ -55,18 +57,18 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         variants = choose_variants(config, options.only)
         rows = {}
         for variant in variants:
-            results = run_variant(config, variant, cases, out / variant.name, deadline)
+            results = run_variant(config, variant, cases, out / variant.name, deadline, options.base)
             if results:
                 write_sheet(out / variant.name, results)
                 budget = f", {variant.budget}" if variant.budget else ""
                 rows[f"{variant.name} ({len(results)} of {len(cases)}{budget})"] = mean(results.values())
-        print(f"{results_table(rows, 'variant')}\n{LEGEND}")
+        print(f"{results_table(rows, 'variant')}\n{legend(rows)}")
         return
-    rows = run_variant(config, Variant(config.name), cases, out, deadline)
+    rows = run_variant(config, Variant(config.name), cases, out, deadline, options.base)
     if not rows:
         print(f"none of {len(cases)} cases is done")
         return
-    print(f"{results_table(rows | {'mean': mean(rows.values())}, 'case')}\n{LEGEND}")
+    print(f"{results_table(rows | {'mean': mean(rows.values())}, 'case')}\n{legend(rows)}")
     print(f"{len(rows)} of {len(cases)} cases; results in {out}, contact sheet {write_sheet(out, rows)}")
     print(json.dumps({"cases": len(rows)} | mean(rows.values())))
 
@@ -80,7 +82,14 @@ def choose_cases(
     """
     following = [*identities[1:], identities[0] if len(identities) > 1 else identities[0] + 1]
     others = following if wrong else [None] * len(identities)
-    make = partial(puppet_case, frames=config.frames, size=config.size, kind=config.kind)
+    make = partial(
+        puppet_case,
+        frames=config.frames,
+        size=config.size,
+        kind=config.kind,
+        cue=systems.cue(config.system),
+        shape=config.shape,
+    )
     pairs = list(zip(identities, others, strict=True))
     if motions is None:
         return {str(seed): partial(make, seed, other=other) for seed, other in pairs}
@@ -108,11 +117,16 @@ def choose_variants(config: Evaluation, only: str | None) -> list[Variant]:
 
 
 def run_variant(
-    config: Evaluation, variant: Variant, cases: Mapping[str, Callable[[], Case]], out: Path, deadline: float
+    config: Evaluation,
+    variant: Variant,
+    cases: Mapping[str, Callable[[], Case]],
+    out: Path,
+    deadline: float,
+    base: str | None = None,
 ) -> dict[str, Row]:
     """The metrics of every case that is done or can be started before the deadline (time.monotonic)."""
     weights = variant.weights or config.weights
-    system = systems.load(config.system, REPOSITORY / weights)
+    system = systems.load(config.system, REPOSITORY / weights, **({"base": base} if base else {}))
     options = {
         "steps": config.steps or system.defaults.steps,
         "guidance": system.defaults.guidance if config.guidance is None else config.guidance,
@@ -123,11 +137,15 @@ def run_variant(
         "system": config.system,
         "weights": weights,
         "fingerprint": fingerprint(REPOSITORY / weights),
+        "base": fingerprint(base) if base else None,
         "size": config.size,
         "frames": config.frames,
         "kind": config.kind,
+        "shape": config.shape,
+        "face": config.face,
         "options": options,
     }
+    measure = measure_faces(load_face_network(REPOSITORY / config.face)) if config.face else None
 
     def animate(reference, driving):
         return system.animate(reference, driving, key=jax.random.key(0), **options)
@@ -137,7 +155,7 @@ def run_variant(
         def report(name):
             bar.update()
 
-        return evaluate_cases(animate, cases, out, settings, deadline=deadline, report=report)
+        return evaluate_cases(animate, cases, out, settings, measure=measure, deadline=deadline, report=report)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,18 +7,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxanim.cues.densepose import BACKGROUND, PALETTE
-from jaxanim.cues.densepose_from_pose import densepose_from_pose, fits, place
+from jaxanim.cues.densepose_from_pose import fits
+from jaxanim.cues.driving import CUES, TOLERANCE, Cue
 from jaxanim.data.images import resize_and_crop
 from jaxanim.data.video import Motion, read_video
 from jaxanim.errors import InputError
 from jaxanim.systems import Defaults
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
-
-# Compression moves colours by some levels; a body is what differs by more.
-BACKGROUND_TOLERANCE = 48
-SMALLEST_BODY = 5e-4  # of a frame's area
 
 
 def output_path(text: str, suffixes: tuple[str, ...] = VIDEO_SUFFIXES, option: str = "--out") -> Path:
@@ -81,39 +77,39 @@ def driving_frames(
     size: tuple[int, int],
     reference_size: tuple[int, int],
     pose_size: tuple[int, int] | None = None,
+    cue: str = "densepose",
 ) -> UInt8[np.ndarray, "frames height width 3"]:
-    """A motion's first frames as DensePose part maps of `size` (height, width), cropped as the reference is.
+    """A motion's first frames as the cue that a system takes, of `size` (height, width), cropped as the reference.
 
     Args:
       reference_size: of the reference file.
       pose_size: the size of the picture that keypoints belong to. Without it they are taken to belong to the
         reference's, or, if they reach beyond that, are brought into the middle of the frame.
+      cue: a name of `jaxanim.cues.driving.CUES`.
 
     Raises:
-      InputError: there is no person in any of the frames, or a video shows something else than part maps.
+      InputError: there is no person in any of the frames, or a video shows something else than the cue.
     """
+    kind = CUES[cue]
     if motion.keypoints is None:
         drawn = resize_and_crop(motion.frames[:frames], size)
     else:
-        body = motion.keypoints["pose_keypoints_2d"][:frames]
-        canvas = pose_size or (reference_size if fits(body, reference_size) else None)
-        drawn = densepose_from_pose(place(body, canvas, size), size)
-    body = np.abs(drawn.astype(int) - BACKGROUND).max(-1) > BACKGROUND_TOLERANCE
-    if body.mean((1, 2)).max() < SMALLEST_BODY or drawn.std((1, 2)).max() < 1:
+        keypoints = {name: values[:frames] for name, values in motion.keypoints.items()}
+        fitting = fits(keypoints["pose_keypoints_2d"], reference_size)
+        canvas = pose_size or (reference_size if fitting else None)
+        drawn = kind.draw(keypoints, canvas, size, str(path))
+    body = np.abs(drawn.astype(int) - kind.background).max(-1) > TOLERANCE
+    if body.mean((1, 2)).max() < kind.smallest or drawn.std((1, 2)).max() < 1:
         raise InputError(f"--motion {path} has no person in it: all of its {frames} frames are background")
-    if motion.keypoints is None and not looks_like_densepose(drawn):
-        raise InputError(
-            f"--motion {path} is not a DensePose video: it should show body parts in the viridis colours on "
-            f"the purple background {BACKGROUND}, but most of its pixels have other colours"
-        )
+    if motion.keypoints is None and not kind.looks_right(drawn):
+        raise _wrong_cue(path, kind)
     return drawn
 
 
-def looks_like_densepose(frames: UInt8[np.ndarray, "frames height width 3"]) -> bool:
-    """Whether most pixels have nearly one of the 25 colours of a part map."""
-    pixels = frames[:: max(1, len(frames) // 8), ::2, ::2].reshape(-1, 1, 3).astype(int)
-    distance = np.abs(pixels - PALETTE.astype(int)).max(-1).min(-1)
-    return float((distance <= BACKGROUND_TOLERANCE).mean()) > 0.6
+def _wrong_cue(path: str | os.PathLike, kind: Cue) -> InputError:
+    form = f"it should show {kind.form}, but most of its pixels have other colours"
+    article = "an" if kind.name[0] in "AEIOU" else "a"
+    return InputError(f"--motion {path} is not {article} {kind.name} video: {form}")
 
 
 def read_truth(

@@ -44,10 +44,12 @@ def place(
     keypoints: Float[np.ndarray, "frames people points 3"],
     canvas: tuple[int, int] | None,
     size: tuple[int, int],
-) -> Float[np.ndarray, "frames people points 3"]:
-    """Keypoints in the pixels of a picture of `size` = (height, width).
+    also: Float[np.ndarray, "frames people others 3"] | None = None,
+) -> Float[np.ndarray, "frames people out 3"]:
+    """Body keypoints in the pixels of a picture of `size` = (height, width).
 
     Args:
+      also: further points of the same people, which are then returned instead, placed as the bodies are.
       canvas: the (height, width) that they belong to, which is resized to cover `size` and cut to its centre,
         as `jaxanim.data.images.resize_and_crop` does with pictures. None brings the whole motion, with room
         for the head and feet, into the middle nine tenths of the frame.
@@ -59,13 +61,13 @@ def place(
     else:
         seen = keypoints[..., :2][keypoints[..., 2] > 0].reshape(-1, 2)
         if not len(seen):
-            return keypoints
+            return keypoints if also is None else also
         margin = 0.3 * torso_length(keypoints)
         low, high = seen.min(0) - margin, seen.max(0) + margin
         scale = 0.9 * float((np.array([width, height]) / np.maximum(high - low, 1e-6)).min())
         offset = np.array([width, height]) / 2 - scale * (low + high) / 2
-    points = keypoints[..., :2] * scale + offset
-    return np.concatenate([points, keypoints[..., 2:]], -1).astype(np.float32)
+    moved = keypoints if also is None else also
+    return np.concatenate([moved[..., :2] * scale + offset, moved[..., 2:]], -1).astype(np.float32)
 
 
 def torso_length(keypoints: Float[np.ndarray, "frames people points 3"]) -> float:

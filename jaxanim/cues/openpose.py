@@ -10,6 +10,7 @@ scale with the picture.
 import colorsys
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ FINGERS = tuple(
 )
 _HAND_COLORS = tuple(tuple(255 * c for c in colorsys.hsv_to_rgb(k / 20, 1, 1)) for k in range(20))
 _DIM = 0.6
+_POINTS = 18 + 2 * 21 + 68
 # OpenPose's newer 25-point body, in the order of the 18: it has the middle of the hips as its point 8.
 _BODY_25 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 
@@ -55,18 +57,44 @@ def draw(keypoints: Keypoints, size: tuple[int, int]) -> UInt8[np.ndarray, "fram
     pictures = np.zeros((len(keypoints.body), *size, 3), np.uint8)
     scale = min(size) / 512
     for k, picture in enumerate(pictures):
-        for person in keypoints.body[k]:
+        for p, person in enumerate(keypoints.body[k]):
             _sticks(picture, person, scale)
-        picture[:] = (picture * _DIM).astype(np.uint8)
-        for person in keypoints.body[k]:
             for point, color in zip(person, COLORS, strict=True):
                 _disc(picture, point, 4 * scale, color)
-        for hand in keypoints.hands[k]:
-            _hand(picture, hand, scale)
-        for face in keypoints.face[k]:
-            for point in face:
+            for hand in keypoints.hands[k, 2 * p : 2 * p + 2]:
+                _hand(picture, hand, scale)
+            for point in keypoints.face[k, p]:
                 _disc(picture, point, 3 * scale, (255, 255, 255))
     return pictures
+
+
+def confident(keypoints: Keypoints) -> Keypoints:
+    """`keypoints` without the points that OpenPose's own renderer would leave out: below 0.05 in the body, 0.2 in
+    hands and 0.4 in faces (its render_threshold, hand_render_threshold and face_render_threshold).
+
+    OpenPose gives every point of a hand or face it has looked for a place, however unlikely.
+    """
+
+    def keep(points: np.ndarray, least: float) -> np.ndarray:
+        return np.where(points[..., 2:] >= least, points, 0).astype(np.float32)
+
+    return Keypoints(keep(keypoints.body, 0.05), keep(keypoints.hands, 0.2), keep(keypoints.face, 0.4))
+
+
+def pack(keypoints: Keypoints) -> Float[np.ndarray, "frames points 3"]:
+    """One array of all points: for each person 18 of the body, 21 of the left hand, 21 of the right, 68 of the
+    face."""
+    frames, people = keypoints.body.shape[:2]
+    hands = keypoints.hands.reshape(frames, people, 42, 3)
+    return np.concatenate([keypoints.body, hands, keypoints.face], 2).reshape(frames, -1, 3)
+
+
+def unpack(points: Float[np.ndarray, "frames points 3"]) -> Keypoints:
+    """The inverse of `pack`."""
+    frames = len(points)
+    people = points.reshape(frames, -1, _POINTS, 3)
+    body, hands, face = np.split(people, [18, 60], axis=2)
+    return Keypoints(body, hands.reshape(frames, -1, 21, 3), face)
 
 
 def _pixel(point: Float[np.ndarray, "3"]) -> tuple[int, int]:
@@ -87,7 +115,7 @@ def _sticks(picture: np.ndarray, person: Float[np.ndarray, "18 3"], scale: float
         half = (int(np.hypot(*across) / 2), max(1, round(4 * scale)))
         angle = int(np.degrees(np.arctan2(across[1], across[0])))
         outline = cv2.ellipse2Poly((int(middle[0]), int(middle[1])), half, angle, 0, 360, 1)
-        cv2.fillConvexPoly(picture, outline, color)
+        cv2.fillConvexPoly(picture, outline, [int(channel * _DIM) for channel in color])
 
 
 def _hand(picture: np.ndarray, hand: Float[np.ndarray, "21 3"], scale: float) -> None:
@@ -133,27 +161,34 @@ def _flat(points: Float[np.ndarray, "points 3"]) -> list[float]:
 
 
 def read(folder: str | os.PathLike) -> Keypoints:
-    """Reads a folder of OpenPose JSON files in order of name; absent hands, faces and people have confidence
-    0.
-
-    Bodies of 25 points are brought to 18.
-
-    Raises:
-        InputError: the folder holds no such files, one of them is not OpenPose's, or there is no person in
-        any.
-    """
+    """Reads a folder of OpenPose JSON files in order of name, as `keypoints_of`."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"motion {folder} is not a folder of OpenPose JSON files")
     paths = sorted(folder.glob("*.json"))
     if not paths:
         raise InputError(f"motion {folder} holds no OpenPose JSON files")
-    fields = read_fields(paths)
+    return keypoints_of(read_fields(paths), folder)
+
+
+def keypoints_of(
+    fields: Mapping[str, Float[np.ndarray, "frames people points 3"]], source: str | os.PathLike
+) -> Keypoints:
+    """OpenPose's arrays by field name as keypoints; absent hands, faces and people have confidence 0.
+
+    Bodies of 25 points are brought to 18.
+
+    Args:
+      source: where they come from, to be named in errors.
+
+    Raises:
+      InputError: bodies of another number of points.
+    """
     body = fields["pose_keypoints_2d"]
     if body.shape[2] == 25:
         body = body[:, :, _BODY_25]
     if body.shape[2] != 18:
-        raise InputError(f"motion {folder} has bodies of {body.shape[2]} points; OpenPose's have 18 or 25")
+        raise InputError(f"motion {source} has bodies of {body.shape[2]} points; OpenPose's have 18 or 25")
     frames, people = body.shape[:2]
     empty = np.zeros((frames, people, 21, 3), np.float32)
     hands = [fields.get(f"hand_{side}_keypoints_2d", empty) for side in ("left", "right")]

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxanim.data.clips import Clips
-from jaxanim.data.pipeline import Cached, Element, cached
+from jaxanim.data.pipeline import Cached, Element, Source, cached
 from jaxanim.models.vae import VAEConfig, to_latents
 from jaxanim.weights import load_weights
 
@@ -19,15 +18,15 @@ class LatentClips:
     """The elements of `clips` with pixels replaced by scaled latents (the posterior's mean), float16.
 
     Attributes:
-      clips: what is encoded.
+      clips: what is encoded: a source of "frames" and labels.
       vae: folder of weights that hold a "vae".
       digest: a hash of the encoder's parameters, so that a cache never mixes two; the decoder may change.
 
-    Elements: "latents" [frames, h, w, c], "parts" uint8 [frames, height, width], "prompt" bytes and, where the
-    clips have a reference, "reference" [h, w, c].
+    Elements: "latents" [frames, h, w, c], the clips' other fields ("parts" or "poses", "prompt" bytes) and, where
+    the clips have a reference, "reference" [h, w, c].
     """
 
-    clips: Clips
+    clips: Source
     vae: str = dataclasses.field(repr=False)
     digest: str = ""
 
@@ -41,15 +40,12 @@ class LatentClips:
         if "reference" in clip:
             pixels = np.concatenate([pixels, clip["reference"][None]])
         latents = np.asarray(_encode(config, params, pixels))
-        element = {
-            "latents": latents[: len(clip["frames"])],
-            "parts": clip["parts"],
-            "prompt": clip["prompt"],
-        }
+        labels = {name: value for name, value in clip.items() if name not in ("frames", "reference")}
+        element = {"latents": latents[: len(clip["frames"])]} | labels
         return element | {"reference": latents[-1]} if "reference" in clip else element
 
 
-def latent_clips(clips: Clips, vae: str) -> Cached:
+def latent_clips(clips: Source, vae: str) -> Cached:
     """Cached latents of `clips` under the autoencoder that lies in folder `vae` now."""
     cached(clips)  # rendered by a pool of processes before one process encodes
     return cached(LatentClips(clips, vae, encoder_digest(vae)), processes=1)
@@ -65,7 +61,7 @@ def encoder_digest(vae: str) -> str:
 
 
 @functools.cache
-def _clips(clips: Clips) -> Cached:
+def _clips(clips: Source) -> Cached:
     return cached(clips)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxanim.data.pipeline import Element
 from jaxanim.errors import InputError
-from jaxanim.puppets import puppet_clip
+from jaxanim.puppets import Clip, puppet_clip
 
 PROMPT_BYTES = 256
 
@@ -48,13 +48,17 @@ class PuppetClips:
 
     def __getitem__(self, index: int) -> Element:
         seed = self.seeds[0] + int(index)
+        clip = self.clip(seed)
+        prompt = np.array(clip.prompt.encode()[:PROMPT_BYTES], f"S{PROMPT_BYTES}")
+        element = {"frames": clip.frames, "parts": clip.parts, "prompt": prompt}
+        return element | {"reference": clip.reference} if clip.reference is not None else element
+
+    def clip(self, seed: int) -> Clip:
+        """The rendered clip of one seed, with all of its labels."""
         rng = np.random.default_rng([seed, self.frames, self.span])
         consecutive = self.spacing == "consecutive"
         if consecutive:
             moments = rng.integers(self.span - self.frames + 1) + np.arange(self.frames)
         else:
             moments = np.sort(rng.choice(self.span, self.frames, replace=False))
-        clip = puppet_clip(seed, self.span, self.size, kind=self.kind, frame_indices=moments, reference=consecutive)
-        prompt = np.array(clip.prompt.encode()[:PROMPT_BYTES], f"S{PROMPT_BYTES}")
-        element = {"frames": clip.frames, "parts": clip.parts, "prompt": prompt}
-        return element | {"reference": clip.reference} if consecutive else element
+        return puppet_clip(seed, self.span, self.size, kind=self.kind, frame_indices=moments, reference=consecutive)

@@ -9,6 +9,7 @@ from jaxanim.diffusion.windows import (
     fuse,
     pad_motion,
     padded_windows,
+    predict_shifted_windows,
     predict_windows,
     shared_noise,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "make_schedule",
     "pad_motion",
     "padded_windows",
+    "predict_shifted_windows",
     "predict_windows",
     "sample",
     "shared_noise",

@@ -102,6 +102,29 @@ def predict_windows(
     return fuse(map_chunks(fn, windows, windows_at_once), indices, num_frames)
 
 
+def predict_shifted_windows(
+    fn: Callable[[Frames], Float[Array, "some length *rest"]],
+    x: Frames,
+    indices: Int[np.ndarray, "windows length"],
+    offset: int | Int[Array, ""],
+    *,
+    windows_at_once: int | None = None,
+) -> Float[Array, "num_frames *rest"]:
+    """`predict_windows` with every window moved on by `offset` frames around the loop of all frames.
+
+    With another random offset at each step no frame is always at a window's edge (MagicPose, App. C, as
+    released: windows of 16 with stride 12). One window that holds all frames is not moved: it would only tear
+    the video apart.
+    """
+    num_frames = jax.tree.leaves(x)[0].shape[0]
+    if len(indices) == 1:
+        return predict_windows(fn, x, indices, windows_at_once=windows_at_once)
+    frames = jnp.arange(num_frames)
+    moved = jax.tree.map(lambda values: values[(frames + offset) % num_frames], x)
+    out = predict_windows(fn, moved, indices, windows_at_once=windows_at_once)
+    return out[(frames - offset) % num_frames]
+
+
 def shared_noise(
     key: Key[Array, ""], num_frames: int, length: int, shape: tuple[int, ...], dtype=jnp.float32
 ) -> Float[Array, "num_frames *shape"]:

@@ -48,6 +48,8 @@ class Evaluation:
       frames: of each video.
       steps, guidance: None for the system's defaults.
       kind: of character.
+      shape: of their bodies, see `jaxanim.metrics.puppet_cases.SHAPES`; None for those that trainings know.
+      face: weights folder of a face network (`jaxanim.metrics.face`); None measures no faces.
       options: further keyword arguments of `System.animate`.
       variants: the rows of the ablation table.
     """
@@ -60,6 +62,8 @@ class Evaluation:
     steps: int | None = None
     guidance: float | None = None
     kind: str = "human"
+    shape: str | None = None
+    face: str | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     variants: Sequence[Variant] = ()
 
@@ -68,7 +72,8 @@ class Evaluation:
 class Case:
     """One video to be made, and the truth about it; pixels uint8.
 
-    `wrong_reference` shows another identity, to measure how much of the result comes from the reference.
+    `wrong_reference` shows another identity, to measure how much of the result comes from the reference; `face`
+    holds the 68 true landmarks of each frame.
     """
 
     reference: UInt8[np.ndarray, "height width 3"]
@@ -76,6 +81,7 @@ class Case:
     truth: UInt8[np.ndarray, "frames height width 3"]
     mask: UInt8[np.ndarray, "frames height width"]
     wrong_reference: UInt8[np.ndarray, "height width 3"] | None = None
+    face: Float[np.ndarray, "frames 68 3"] | None = None
 
 
 # Metrics by name; None where there is no finite number.
@@ -87,18 +93,24 @@ Animate = Callable[
     Float[np.ndarray, "frames height width 3"],
 ]
 
+# (result, case) -> further metrics per frame
+Measure = Callable[[UInt8[np.ndarray, "frames height width 3"], Case], Mapping[str, np.ndarray]]
 
-def score(animate: Animate, case: Case) -> tuple[Row, list[tuple[str, np.ndarray]]]:
+
+def score(animate: Animate, case: Case, measure: Measure | None = None) -> tuple[Row, list[tuple[str, np.ndarray]]]:
     """The metrics of one case (means over its frames, see `compare`), and its videos by name.
 
     With a wrong reference also `psnr_subject_wrong`, the subject's PSNR when animated from that, against the
-    same truth. `seconds` is the time that animating took, in the first case with compilation.
+    same truth. `measure` adds metrics of its own. `seconds` is the time that animating took, in the first case
+    with compilation.
     """
     driving = case.driving.astype(np.float32) / 255
     started = time.perf_counter()
     result = to_uint8(np.asarray(animate(to_float(case.reference), driving)))
     seconds = time.perf_counter() - started
     scores = compare(result, case.truth, case.reference, case.mask)
+    if measure is not None:
+        scores |= measure(result, case)
     videos = [("motion", case.driving), ("result", result), ("truth", case.truth)]
     if case.wrong_reference is not None:
         wrong = to_uint8(np.asarray(animate(to_float(case.wrong_reference), driving)))
@@ -113,6 +125,7 @@ def evaluate_cases(
     folder: str | os.PathLike,
     settings: Mapping[str, Any],
     *,
+    measure: Measure | None = None,
     deadline: float = float("inf"),
     report: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Row]:
@@ -123,6 +136,7 @@ def evaluate_cases(
 
     Args:
       settings: what the results depend on, kept with them.
+      measure: further metrics, such as `jaxanim.metrics.face.measure_faces` gives.
       deadline: no case is started after this time (of `time.monotonic`).
       report: called with the name of each case that is done.
 
@@ -137,7 +151,7 @@ def evaluate_cases(
             if time.monotonic() > deadline:
                 break
             case = make()
-            results[name], videos = score(animate, case)
+            results[name], videos = score(animate, case, measure)
             write_strip(folder, name, case.reference, videos)
             kept = {"settings": dict(settings), "mean": mean(results.values()), "cases": results}
             with atomic_path(path) as temporary:

@@ -21,17 +21,34 @@ COLUMNS = {
     "temporal": lambda row: row["temporal_error"],
     "still": lambda row: row["temporal_error_static"],
 }
+# Shown where the evaluation has measured faces.
+FACE_COLUMNS = {
+    "face-cos": lambda row: row.get("face_cos"),
+    "mouth": lambda row: row.get("mouth_error"),
+    "eyes": lambda row: row.get("eyes_error"),
+    "head": lambda row: row.get("head_error"),
+}
 LEGEND = """\
 subject, static, wrong: PSNR (dB) inside the true body mask, of the result, of the reference repeated, and of
 the result from another identity's reference; gain, margin: subject minus static, subject minus wrong
 frame, ssim: of the whole frame; temporal, still: error of the change between frames (levels of 255), of the
 result and of the reference repeated"""
+FACE_LEGEND = """
+face-cos: cosine similarity of the result's and the true face's embedding; mouth, eyes, head: how far what the
+face does, read from the result, is from the truth (see jaxanim.metrics.face; smaller is better)"""
 
 
 def results_table(rows: Mapping[str, Mapping[str, float | None]], label: str) -> str:
-    """Metrics by name as text, a row each, with the columns that LEGEND explains; `label` heads the names."""
-    lines = [[name, *(number(column(row)) for column in COLUMNS.values())] for name, row in rows.items()]
-    return align([[label, *COLUMNS], *lines])
+    """Metrics by name as text, a row each, with the columns that `legend` explains; `label` heads the names."""
+    faces = any(column(row) is not None for row in rows.values() for column in FACE_COLUMNS.values())
+    columns = COLUMNS | FACE_COLUMNS if faces else COLUMNS
+    lines = [[name, *(number(column(row)) for column in columns.values())] for name, row in rows.items()]
+    return align([[label, *columns], *lines])
+
+
+def legend(rows: Mapping[str, Mapping[str, float | None]]) -> str:
+    """What the columns of `results_table` mean."""
+    return LEGEND + (FACE_LEGEND if any("face_cos" in row for row in rows.values()) else "")
 
 
 def write_strip(

@@ -33,6 +33,8 @@ __all__ = [
     "MotionConfig",
     "MotionModule",
     "add_motion",
+    "merge_motion",
+    "split_motion",
 ]
 
 Video = Float[Array, "batch frames height width channels"]
@@ -100,7 +102,23 @@ def add_motion(key: Key[Array, ""], unet_params: dict, config: UNetConfig) -> di
     if config.motion is None:
         raise InputError("config.motion is None; it should be a MotionConfig")
     modules = jax.jit(functools.partial(_fresh_modules, config, _module_widths(unet_params, config.motion)))(key)
+    return merge_motion(unet_params, modules)
+
+
+def merge_motion(unet_params: dict, modules: dict) -> dict:
+    """The parameters of a video UNet: an image UNet's, and motion modules by block name."""
     return {name: dict(block, **modules.get(name, {})) for name, block in unet_params.items()}
+
+
+def split_motion(unet_params: dict) -> tuple[dict, dict]:
+    """(image UNet, motion modules by block name) of a video UNet's parameters: the inverse of `merge_motion`."""
+    image, modules = {}, {}
+    for name, block in unet_params.items():
+        own = {layer: tree for layer, tree in block.items() if layer.startswith("motion_modules_")}
+        image[name] = {layer: tree for layer, tree in block.items() if layer not in own}
+        if own:
+            modules[name] = own
+    return image, modules
 
 
 def _module_widths(unet_params: dict, motion: MotionConfig) -> dict[str, tuple[int, int]]:

@@ -7,6 +7,9 @@ from jaxtyping import Array, Float
 from jaxanim.errors import InputError
 from jaxanim.models.unet_config import EncoderConfig, UNetConfig
 
+Stored = Float[Array, "..."] | tuple[Float[Array, "..."], Float[Array, "..."]]
+"""One reader's reference: hidden states [batch, tokens, channels], or keys and values of that shape."""
+
 
 class Site(NamedTuple):
     """One transformer block: the name of its UNet block, its place in it, and the width of its norm1."""
@@ -51,8 +54,8 @@ def reader_sites(config: UNetConfig) -> list[Site]:
 
 
 def stored_by_block(
-    config: UNetConfig, reference: tuple[Float[Array, "..."], ...] | None
-) -> dict[str, tuple[Float[Array, "..."] | None, ...]]:
+    config: UNetConfig, reference: tuple[Stored, ...] | None
+) -> dict[str, tuple[Stored | None, ...]]:
     """For every block of the UNet, what each of its layers reads (None: nothing).
 
     Raises InputError when `reference` has not one feature per reader, of the reader's width.
@@ -63,7 +66,7 @@ def stored_by_block(
     if reference is None:
         return stored
     readers = reader_sites(config)
-    widths = tuple(feature.shape[-1] for feature in reference)
+    widths = tuple((part[0] if isinstance(part, tuple) else part).shape[-1] for part in reference)
     if widths != tuple(site.width for site in readers):
         raise InputError(f"reference has widths {widths}; it should have {tuple(site.width for site in readers)}")
     for site, feature in zip(readers, reference, strict=True):

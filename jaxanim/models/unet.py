@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxanim.errors import InputError
-from jaxanim.models.readers import stored_by_block
+from jaxanim.models.readers import Stored, stored_by_block
 from jaxanim.models.unet_blocks import decode, encode, mid, time_embedding
 from jaxanim.models.unet_config import MotionConfig, UNetConfig
 from jaxanim.nn.norm import GroupNorm
@@ -23,8 +23,9 @@ class UNet(nn.Module):
       down_residuals, mid_residual: a ControlNet's; added to the skip connections and to the mid block's
         output. Their batch may be a divisor of the sample's: they then repeat, once per guidance branch.
       reference: an appearance encoder's features [ref_batch, tokens, channels], in the order of
-        `jaxanim.models.readers.reader_sites`; they belong to the last ref_batch entries, and the entries
-        before them use plain self-attention (the batch is [uncond, cond]).
+        `jaxanim.models.readers.reader_sites`, or pairs of keys and values that it projected itself; they
+        belong to the last ref_batch entries, and the entries before them use plain self-attention (the batch
+        is [uncond, cond]).
       with_plain: also predict without the reference, [plain, with reference] stacked on the batch axis, as
         guidance needs. The down blocks, which read no reference, are computed once for both.
 
@@ -43,7 +44,7 @@ class UNet(nn.Module):
         *,
         down_residuals: tuple[Float[Array, "..."], ...] | None = None,
         mid_residual: Float[Array, "..."] | None = None,
-        reference: tuple[Float[Array, "..."], ...] | None = None,
+        reference: tuple[Stored, ...] | None = None,
         with_plain: bool = False,
     ) -> Float[Array, "out_batch frames height width out_channels"]:
         config = self.config

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jaxanim.models.motion import MotionModule
+from jaxanim.models.readers import Stored
 from jaxanim.models.unet_config import EncoderConfig, UNetConfig
 from jaxanim.nn.embedding import TimestepEmbedding, timestep_embedding
 from jaxanim.nn.resnet import Downsample, ResnetBlock, Upsample
@@ -14,7 +15,8 @@ Video = Float[Array, "batch frames height width channels"]
 Temb = Float[Array, "batch temb_channels"]
 Text = Float[Array, "batch text_tokens text_channels"]
 Normed = Float[Array, "batch frames tokens channels"]
-Stored = Float[Array, "ref_batch ref_tokens channels"]
+StoredHere = tuple[Stored | None, ...]
+"""What each layer of a block reads of a reference; blocks differ in tokens and channels."""
 
 
 class DownBlock(nn.Module):
@@ -30,7 +32,7 @@ class DownBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "..."], temb: Temb, text: Text, stored: tuple[Float[Array, "..."] | None, ...]
+        self, x: Float[Array, "..."], temb: Temb, text: Text, stored: StoredHere
     ) -> tuple[Float[Array, "..."], list, list]:
         skips, normed = [], []
         for i in range(self.config.layers_per_block):
@@ -52,9 +54,7 @@ class MidBlock(nn.Module):
     config: EncoderConfig
 
     @nn.compact
-    def __call__(
-        self, x: Video, temb: Temb, text: Text, stored: tuple[Stored | None, ...]
-    ) -> tuple[Video, list[Normed]]:
+    def __call__(self, x: Video, temb: Temb, text: Text, stored: StoredHere) -> tuple[Video, list[Normed]]:
         x = _resnet(self.config, x.shape[-1], 0)(x, temb)
         x, features = _transformer(self.config, 0)(x, text, stored[0])
         if self.config.motion is not None and self.config.motion.in_mid:
@@ -83,7 +83,7 @@ class UpBlock(nn.Module):
         skips: list,
         temb: Temb,
         text: Text,
-        stored: tuple[Float[Array, "..."] | None, ...],
+        stored: StoredHere,
     ) -> tuple[Float[Array, "..."], list]:
         normed = []
         layers = self.config.layers_per_block + 1

@@ -1,6 +1,6 @@
 """Configs of the Stable Diffusion 1.5 family: UNet, motion modules, ControlNet. Defaults are SD1.5's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jax.typing import DTypeLike
 
@@ -105,6 +105,11 @@ class UNetConfig(EncoderConfig):
         _check_types("up_block_types", self.up_block_types, UP_BLOCKS, len(self.block_out_channels))
         if self.readers not in ("mid_up", "all"):
             raise InputError(f"readers is {self.readers!r}; it should be 'mid_up' or 'all'")
+
+
+def image_form(unet: UNetConfig) -> UNetConfig:
+    """The image model of a video UNet: no temporal layers, every frame normalised by itself."""
+    return replace(unet, motion=None, pool_frames=False)
 
 
 @dataclass(frozen=True)

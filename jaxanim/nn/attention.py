@@ -10,13 +10,17 @@ from jaxanim.attention.patterns import cross, hybrid, spatial, temporal
 from jaxanim.nn.linear import Dense
 
 Tokens = Float[Array, "batch frames tokens channels"]
+Features = Float[Array, "ref_batch ref_tokens channels"]
+Stored = Features | tuple[Features, Features]
+"""What a reader block is given of a reference: hidden states, or the keys and values made of them elsewhere."""
 
 
 class SelfAttention(nn.Module):
     """Self-attention within each frame, which may also read stored reference features.
 
-    `stored` goes through this layer's own `to_k` and `to_v`, once per image (MagicAnimate Eq. 2, see
-    `hybrid`); it belongs to the last `ref_batch` entries.
+    Hidden states go through this layer's own `to_k` and `to_v`, once per image (MagicAnimate Eq. 2, see
+    `hybrid`); a pair is taken as keys and values that another network has projected (MagicPose Eq. 3, as the
+    paper words it). What is stored belongs to the last `ref_batch` entries.
     """
 
     heads: int
@@ -25,15 +29,15 @@ class SelfAttention(nn.Module):
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Tokens, stored: Float[Array, "ref_batch ref_tokens channels"] | None = None) -> Tokens:
+    def __call__(self, x: Tokens, stored: Stored | None = None) -> Tokens:
         channels = x.shape[-1]
         to_q, to_k, to_v = (_projection(self, name, channels) for name in ("to_q", "to_k", "to_v"))
         q, k, v = (_split_heads(to(x), self.heads) for to in (to_q, to_k, to_v))
         if stored is None:
             out = spatial(q, k, v, kernel=self.kernel)
         else:
-            stored = stored.astype(x.dtype)
-            k_ref, v_ref = (_split_heads(to(stored), self.heads) for to in (to_k, to_v))
+            projected = stored if isinstance(stored, tuple) else (to_k(stored), to_v(stored))
+            k_ref, v_ref = (_split_heads(part.astype(x.dtype), self.heads) for part in projected)
             out = hybrid(q, k, v, k_ref, v_ref, kernel=self.kernel)
         return _output(self, out)
 

@@ -6,12 +6,11 @@ from einops import rearrange
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxanim.nn.attention import CrossAttention, SelfAttention
+from jaxanim.nn.attention import CrossAttention, SelfAttention, Stored
 from jaxanim.nn.feedforward import FeedForward
 from jaxanim.nn.norm import GroupNorm
 
 Video = Float[Array, "batch frames height width channels"]
-Stored = Float[Array, "ref_batch ref_tokens channels"]
 LAYER_NORM_EPSILON = 1e-5
 
 

@@ -118,17 +118,20 @@ def puppet_clip(
     frame_indices: Sequence[int] | np.ndarray | None = None,
     camera: str | None = None,
     labels: bool = True,
+    character: Character | None = None,
 ) -> Clip:
     """Everything about one seed: its character performs its motion (or the one given) in its place.
 
-    frames: length of the motion; with frame_indices only those moments of it are drawn. The reference (see
-    `Clip.reference`) is another moment, at least a quarter of a second from the first frame drawn, chosen
-    among a few so that the face is turned to the viewer rather than away, and not itself drawn if possible.
+    character: performs in the place of the seed's own. frames: length of the motion; with frame_indices only those
+    moments of it are drawn. The reference (see `Clip.reference`) is another moment, at least a quarter of a second
+    from the first frame drawn, chosen among a few so that the face is turned to the viewer rather than away, and
+    not itself drawn if possible.
 
     Raises:
         InputError: as `make_character`, `make_motion` and `render`.
     """
-    character = make_character(seed, kind)
+    if character is None:
+        character = make_character(seed, kind)
     # A second more than is drawn, so that the reference can be a moment that is not: a longer motion begins alike.
     length = max(frames, 50) + 25
     if motion is None:

@@ -1,5 +1,5 @@
 """The five published systems, each a composition of the shared layers."""
 
-from jaxanim.systems.base import Defaults, System, load, names
+from jaxanim.systems.base import Defaults, System, cue, load, names
 
-__all__ = ["Defaults", "System", "load", "names"]
+__all__ = ["Defaults", "System", "cue", "load", "names"]

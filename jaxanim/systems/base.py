@@ -2,9 +2,11 @@
 
 import dataclasses
 import importlib
+import inspect
 import os
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -13,7 +15,10 @@ from jaxtyping import Array, Float
 from jaxanim.errors import InputError
 
 # A system's module is imported only when it is asked for.
-_MODULES = {"magicanimate": "jaxanim.systems.magicanimate.system"}
+_MODULES = {
+    "magicanimate": "jaxanim.systems.magicanimate.system",
+    "magicpose": "jaxanim.systems.magicpose.system",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +47,7 @@ class System(Protocol):
     """A loaded method: parameters and configs, ready to animate."""
 
     name: str
+    cue: str  # what drives it, a name of `jaxanim.cues.driving.CUES`
     defaults: Defaults
     frame_multiple: int  # height and width must be multiples of this
 
@@ -68,12 +74,39 @@ def names() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
-def load(name: str, weights: str | os.PathLike) -> System:
+def load(name: str, weights: str | os.PathLike, base: str | os.PathLike | None = None) -> System:
     """Loads system `name` from a weights folder.
 
+    Args:
+      base: another folder of base networks under the trained parts, for systems that plug into any base.
+
     Raises:
-      InputError: no such system, or a folder that does not hold its weights.
+      InputError: no such system, a folder that does not hold its weights, or a base for a system that has
+        its own.
     """
+    module = _module(name)
+    if base is None:
+        return module.load(weights)
+    if "base" not in inspect.signature(module.load).parameters:
+        raise InputError(f"base is {base}, but the weights of {name} hold all of its networks; leave it out")
+    return module.load(weights, base=base)
+
+
+def cue(name: str) -> str:
+    """What drives system `name`, a name of `jaxanim.cues.driving.CUES`; InputError for an unknown system."""
+    return _module(name).CUE
+
+
+def make_options(kind: type, system: str, options: Mapping[str, Any]) -> Any:
+    """A system's options dataclass from keyword arguments; InputError for a name that is none of its fields."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in options:
+        if name not in known:
+            raise InputError(f"option {name!r} is not one of {system}'s: {', '.join(sorted(known))}")
+    return kind(**options)
+
+
+def _module(name: str) -> ModuleType:
     if name not in _MODULES:
         raise InputError(f"system is {name!r}: choose one of {', '.join(_MODULES)}")
-    return importlib.import_module(_MODULES[name]).load(weights)
+    return importlib.import_module(_MODULES[name])

@@ -13,6 +13,7 @@ from jaxanim.diffusion import (
     make_schedule,
     pad_motion,
     padded_windows,
+    predict_shifted_windows,
     predict_windows,
     sample,
     shared_noise,
@@ -136,6 +137,21 @@ def test_batched_windows_equal_one_by_one(windows_at_once):
     expected = slow_fuse(one_by_one.reshape(*indices.shape, 3, 4), indices, 50)
     ours = jax.jit(lambda x: predict_windows(fn, x, indices, windows_at_once=windows_at_once))(x)
     np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [0, 5, 49])
+def test_shifted_windows_are_windows_that_start_elsewhere_on_the_loop(offset):
+    """MagicPose's: windows of 16 with stride 12 from a random frame on, modulo the number of frames."""
+    mixing = jax.random.normal(jax.random.key(0), (16, 16))
+    x = jax.random.normal(jax.random.key(1), (50, 3))
+    moved = np.array([[(start + offset + i) % 50 for i in range(16)] for start in range(0, 50, 12)])
+    one_by_one = np.stack([np.array(mixing) @ np.array(x)[w] for w in moved])
+
+    def fn(windows):
+        return jnp.einsum("lm,wmc->wlc", mixing, windows)
+
+    ours = jax.jit(lambda x, o: predict_shifted_windows(fn, x, closed_loop_windows(50), o))(x, jnp.int32(offset))
+    np.testing.assert_allclose(ours, slow_fuse(one_by_one, moved, 50), atol=1e-5)
 
 
 def test_windows_inside_the_sampler_equal_a_loop_over_steps_and_windows():

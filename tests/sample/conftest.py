@@ -44,6 +44,7 @@ class TinySystem:
     calls: list
     name: str = "magicanimate"
     frame_multiple: int = 8
+    cue: str = "densepose"
 
     def animate(self, reference, motion, *, key, steps=None, guidance=None, report=None, **options):
         self.calls.append({"steps": steps, "guidance": guidance, "shape": motion.shape} | options)

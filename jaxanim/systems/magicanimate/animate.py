@@ -7,7 +7,6 @@ blocks once for both guidance branches.
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +25,9 @@ from jaxanim.diffusion.windows import (
     shared_noise,
 )
 from jaxanim.errors import InputError
-from jaxanim.models.vae import to_latents, to_pixels
+from jaxanim.systems.conditions import decode, encode_inputs, per_entry
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
-from jaxanim.systems.magicanimate.denoise import appearance_features, embed_pose, per_entry, predict
+from jaxanim.systems.magicanimate.denoise import appearance_features, predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +96,7 @@ def animate(
     length = min(options.window, frames)
     if frames > length:
         motion = pad_motion(motion, length)
-    z_ref, pose = _prepare(config, params, reference, motion)
+    z_ref, pose = encode_inputs(config, params, reference, motion)
     if options.share_noise:
         noise = shared_noise(key, motion.shape[0], length, z_ref.shape)
     else:
@@ -117,7 +116,7 @@ def animate(
         prediction_type=diffusion.prediction_type,
         report=report,
     )
-    return _decode(config, options.frames_at_once, params["vae"], latents)[:frames]
+    return decode(config, options.frames_at_once, params["vae"], latents)[:frames]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,16 +147,3 @@ class _Denoise:
 
         indices = options.windows(x.shape[0])
         return predict_windows(window, (x, pose), indices, windows_at_once=options.windows_at_once)
-
-
-@partial(jax.jit, static_argnums=0)
-def _prepare(config, params, reference, motion):
-    """The reference's latent [h, w, c] and the pose embedding of every frame [frames, h, w, features]."""
-    z_ref = to_latents(params["vae"], config.vae, reference[None, None])[0, 0]
-    return z_ref, embed_pose(params, config, motion[None])[0]
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _decode(config, frames_at_once, vae, latents):
-    """Pixels in [-1, 1] of a video's latents."""
-    return jnp.clip(to_pixels(vae, config.vae, latents[None], frames_at_once=frames_at_once)[0], -1, 1)

@@ -6,9 +6,11 @@ from jaxanim.diffusion.config import DiffusionConfig
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.motion import MAGICANIMATE
-from jaxanim.models.unet import UNetConfig
+from jaxanim.models.unet_config import UNetConfig, image_form
 from jaxanim.models.vae import VAEConfig
 from jaxanim.systems.base import Defaults
+
+__all__ = ["MagicAnimateConfig", "image_form"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +26,3 @@ class MagicAnimateConfig:
     controlnet: ControlNetConfig = ControlNetConfig()
     diffusion: DiffusionConfig = DiffusionConfig(beta_schedule="linear")
     defaults: Defaults = Defaults()
-
-
-def image_form(unet: UNetConfig) -> UNetConfig:
-    """The image model of stage 1: no temporal layers, every frame normalised by itself."""
-    return dataclasses.replace(unet, motion=None, pool_frames=False)

@@ -1,13 +1,13 @@
 """MagicAnimate's noise estimate: Eqs. 1 to 4 of the paper as three pure functions."""
 
-import jax.numpy as jnp
-from einops import repeat
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxanim.models.appearance import AppearanceEncoder
-from jaxanim.models.controlnet import ControlNet
 from jaxanim.models.unet import UNet
+from jaxanim.systems.conditions import embed_pose, per_entry, pose_residuals
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
+
+__all__ = ["appearance_features", "embed_pose", "per_entry", "pose_residuals", "predict"]
 
 Features = tuple[Float[Array, "batch _tokens _channels"], ...]
 
@@ -27,30 +27,6 @@ def appearance_features(
     """
     encoder = AppearanceEncoder(image_form(config.unet))
     return encoder.apply({"params": params["appearance_encoder"]}, reference[:, None], t, text)
-
-
-def pose_residuals(
-    params: PyTree,
-    config: MagicAnimateConfig,
-    x: Float[Array, "batch frames height width channels"],
-    t: Int[Array, " batch"],
-    text: Float[Array, "batch length width_text"],
-    pose: Float[Array, "batch frames height width features"],
-) -> tuple[tuple[Array, ...], Array]:
-    """y_p = F_p(z | p, t): residuals for the skips and the middle block (Eq. 3).
-
-    Args:
-      pose: the conditioning embedding of the DensePose frames (`embed_pose`): it does not depend on t, so a
-        sampler computes it once per video.
-    """
-    return ControlNet(config.controlnet).apply({"params": params["controlnet"]}, x, t, text, cond_embedding=pose)
-
-
-def embed_pose(
-    params: PyTree, config: MagicAnimateConfig, pose: Float[Array, "batch frames height width 3"]
-) -> Float[Array, "batch frames latent_height latent_width features"]:
-    """The ControlNet's embedding of DensePose frames in [0, 1]."""
-    return ControlNet(config.controlnet).apply({"params": params["controlnet"]}, pose, method="embed")
 
 
 def predict(
@@ -82,8 +58,3 @@ def predict(
         reference=features,
         with_plain=with_plain,
     )
-
-
-def per_entry(text: Float[Array, "length width"], batch: int) -> Float[Array, "batch length width"]:
-    """One prompt's embedding for every entry of a batch."""
-    return repeat(jnp.asarray(text), "length width -> batch length width", batch=batch)

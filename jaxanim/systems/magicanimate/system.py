@@ -10,19 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxanim.errors import InputError
-from jaxanim.models.appearance import AppearanceEncoder
-from jaxanim.models.clip_text import CLIPText, embed_prompts
-from jaxanim.models.controlnet import ControlNet
 from jaxanim.models.tokenizer import load_tokenizer, save_tokenizer
-from jaxanim.models.unet import UNet
-from jaxanim.models.vae import VAE
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Defaults, make_options
+from jaxanim.systems.conditions import prepare
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
+from jaxanim.systems.networks import shapes
 from jaxanim.weights import load_settings, load_weights, save_weights
 
+__all__ = ["CUE", "NAME", "MagicAnimate", "load", "prepare", "save", "shapes"]
+
 NAME = "magicanimate"
+CUE = "densepose"
 NETWORKS = ("vae", "text_encoder", "unet", "appearance_encoder", "controlnet")
 
 
@@ -37,6 +36,7 @@ class MagicAnimate:
     config: MagicAnimateConfig
     params: PyTree
     name: str = NAME
+    cue: str = CUE
 
     @property
     def defaults(self) -> Defaults:
@@ -61,10 +61,7 @@ class MagicAnimate:
     ) -> Float[Array, "frames height width 3"]:
         """Moves `reference` by DensePose frames; `options` are the fields of `animate.Options`."""
         defaults = self.defaults
-        known = {field.name for field in dataclasses.fields(Options)}
-        for name in options:
-            if name not in known:
-                raise InputError(f"option {name!r} is not one of MagicAnimate's: {', '.join(sorted(known))}")
+        options = {"window": defaults.window, "overlap": defaults.overlap} | options
         return animate(
             self.params,
             self.config,
@@ -73,7 +70,7 @@ class MagicAnimate:
             key=key,
             steps=defaults.steps if steps is None else steps,
             guidance=defaults.guidance if guidance is None else guidance,
-            options=Options(**{"window": defaults.window, "overlap": defaults.overlap} | options),
+            options=make_options(Options, "MagicAnimate", options),
             report=report,
         )
 
@@ -86,32 +83,6 @@ def load(weights: str | os.PathLike) -> MagicAnimate:
     config = MagicAnimateConfig(**configs, **settings)
     params = {name: tree for name, (_, tree) in networks.items()}
     return MagicAnimate(config, prepare(params, config, load_tokenizer(Path(weights) / "tokenizer")))
-
-
-def prepare(params: PyTree, config: MagicAnimateConfig, tokenizer) -> PyTree:
-    """`params` on the device, with the empty prompt embedded."""
-    params = jax.tree.map(jnp.asarray, params)
-    empty = embed_prompts(params["text_encoder"], config.text_encoder, tokenizer, [""])[0]
-    return params | {"empty_prompt": empty}
-
-
-def shapes(network: str, config) -> PyTree:
-    """The parameter shapes that a network of this config has."""
-    key, t = jax.random.key(0), jnp.zeros(1)
-    if network == "vae":
-        side = config.downscale
-        return jax.eval_shape(VAE(config).init, key, jnp.zeros((1, 1, side, side, config.in_channels)))["params"]
-    if network == "text_encoder":
-        return jax.eval_shape(CLIPText(config).init, key, jnp.zeros((1, 2), jnp.int32))["params"]
-    side = 2 ** (len(config.block_out_channels) - 1)
-    x = jnp.zeros((1, 1, side, side, config.in_channels))
-    text = jnp.zeros((1, 2, config.cross_attention_dim))
-    if network == "controlnet":
-        scale = 2 ** (len(config.conditioning_embedding_out_channels) - 1)
-        cond = jnp.zeros((1, 1, side * scale, side * scale, config.conditioning_channels))
-        return jax.eval_shape(ControlNet(config).init, key, x, t, text, cond)["params"]
-    module = AppearanceEncoder if network == "appearance_encoder" else UNet
-    return jax.eval_shape(module(config).init, key, x, t, text)["params"]
 
 
 def save(params: PyTree, config: MagicAnimateConfig, tokenizer, folder: str | os.PathLike, metadata=None) -> None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from jaxanim.data.batches import Batch, draw_pairs, draw_stills, draw_windows
 from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_float, to_uint8
 from jaxanim.data.latents import latent_clips
@@ -25,7 +26,7 @@ from jaxanim.systems.magicanimate.losses import TRAINABLE, draw_kind, loss
 from jaxanim.systems.magicanimate.system import load, prepare, save
 from jaxanim.weights import load_weights
 
-Batch = dict[str, np.ndarray]
+LABELS = ("parts",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,10 +117,10 @@ class MagicAnimateTask:
             kind = draw_kind(np.random.default_rng([seed, step]).random(), self.tau1, tau2)
             rng = np.random.default_rng([seed, step, part])
             if kind == "image":
-                return _images(images, rng, batch_size)
+                return draw_stills(images, rng, batch_size, LABELS)
             if kind == "video":
-                return _windows(videos, rng, max(1, batch_size // self.videos.frames))
-            return _pairs(videos, rng, max(1, batch_size // self.targets), self.targets)
+                return draw_windows(videos, rng, max(1, batch_size // self.videos.frames), LABELS)
+            return draw_pairs(videos, rng, max(1, batch_size // self.targets), self.targets, LABELS)
 
         return grain.MapDataset.range(2**31).map(draw)
 
@@ -156,33 +157,3 @@ class MagicAnimateTask:
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
         """Exports weights that `jaxanim.systems.load` reads."""
         save(params, self.config, self.tokenizer(), folder)
-
-
-def _images(clips: Batch, rng: np.random.Generator, count: int) -> Batch:
-    """i = ref: a still is its own reference."""
-    chosen = rng.integers(len(clips["latents"]), size=count)
-    frame = rng.integers(clips["latents"].shape[1], size=count)
-    latents = np.stack([clips["latents"][c, f] for c, f in zip(chosen, frame, strict=True)])
-    parts = np.stack([clips["parts"][c, f] for c, f in zip(chosen, frame, strict=True)])
-    return {"target": latents[:, None], "reference": latents, "parts": parts[:, None]}
-
-
-def _pairs(clips: Batch, rng: np.random.Generator, count: int, targets: int) -> Batch:
-    """i != ref: other frames of the reference's video, each by itself."""
-    reference, target, parts = [], [], []
-    for c in rng.integers(len(clips["latents"]), size=count):
-        frames = rng.choice(clips["latents"].shape[1], targets + 1, replace=False)
-        reference.append(clips["latents"][c, frames[0]])
-        target.append(clips["latents"][c][frames[1:]])
-        parts.append(clips["parts"][c][frames[1:]])
-    return {"target": np.stack(target), "reference": np.stack(reference), "parts": np.stack(parts)}
-
-
-def _windows(clips: Batch, rng: np.random.Generator, count: int) -> Batch:
-    """K consecutive frames and a reference from another moment."""
-    chosen = rng.integers(len(clips["latents"]), size=count)
-    return {
-        "target": np.stack([clips["latents"][c] for c in chosen]),
-        "reference": np.stack([clips["reference"][c] for c in chosen]),
-        "parts": np.stack([clips["parts"][c] for c in chosen]),
-    }

@@ -1,0 +1,25 @@
+"""The puppet world's pose ControlNet on the base with its prompts: where stage 2 of MagicPose begins.
+
+  python -m train.run configs/magicpose_controlnet.py
+
+It stands for the published OpenPose ControlNet (Zhang et al. 2023) that the paper starts from.
+"""
+
+from configs.puppet_models import MAGICPOSE, POSED
+from jaxanim.systems.magicpose.task import MagicPoseTask
+from jaxanim.training.experiment import Experiment
+
+config = Experiment(
+    name="magicpose_controlnet",
+    task=MagicPoseTask(stage=0, base="runs/base/weights", model=MAGICPOSE, clips=POSED, timestep_power=2.0),
+    steps=500,
+    batch_size=32,
+    optimizer="muon",
+    learning_rate=1e-3,
+    warmup=30,
+    schedule="cosine",
+    weight_decay=0.0,
+    ema_decay=0.998,
+    save_every=250,
+    sheet_every=250,
+)

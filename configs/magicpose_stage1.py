@@ -1,0 +1,25 @@
+"""MagicPose on the puppet world, stage 1: appearance control pre-training (Eq. 4).
+
+python -m train.run configs/magicpose_stage1.py
+"""
+
+from configs.puppet_models import MAGICPOSE, POSED
+from jaxanim.systems.magicpose.task import MagicPoseTask
+from jaxanim.training.experiment import Experiment
+
+config = Experiment(
+    name="magicpose_stage1",
+    task=MagicPoseTask(
+        stage=1, base="runs/base/weights", model=MAGICPOSE, clips=POSED, targets=4, timestep_power=2.0
+    ),
+    steps=800,
+    batch_size=32,
+    optimizer="muon",
+    learning_rate=1e-3,
+    warmup=30,
+    schedule="cosine",
+    weight_decay=0.0,
+    ema_decay=0.998,
+    save_every=400,
+    sheet_every=400,
+)

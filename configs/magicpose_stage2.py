@@ -1,0 +1,37 @@
+"""MagicPose on the puppet world, stage 2: appearance-disentangled pose control (Eq. 5).
+
+  python -m train.run configs/magicpose_stage2.py
+
+Table 3's "App-Pretrain" and "Data Aug" are this config with one field changed, in a folder of its own:
+
+  python -m train.run configs/magicpose_stage2.py name=magicpose_no_pretrain task.start=none
+  python -m train.run configs/magicpose_stage2.py name=magicpose_no_masks task.mask_face=0 task.mask_hands=0
+"""
+
+from configs.puppet_models import MAGICPOSE, POSED
+from jaxanim.systems.magicpose.task import MagicPoseTask
+from jaxanim.training.experiment import Experiment
+
+config = Experiment(
+    name="magicpose_stage2",
+    task=MagicPoseTask(
+        stage=2,
+        base="runs/base/weights",
+        model=MAGICPOSE,
+        clips=POSED,
+        start="runs/magicpose_stage1/weights",
+        controlnet="runs/magicpose_controlnet/weights",
+        targets=4,
+        timestep_power=2.0,
+    ),
+    steps=1500,
+    batch_size=32,
+    optimizer="muon",
+    learning_rate=1e-3,
+    warmup=30,
+    schedule="cosine",
+    weight_decay=0.0,
+    ema_decay=0.998,
+    save_every=500,
+    sheet_every=500,
+)

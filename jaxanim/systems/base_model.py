@@ -1,0 +1,64 @@
+"""The base model under a system that plugs into one: autoencoder, text encoder, UNet and tokenizer of any
+weights folder that has them, a "stable_diffusion" one or another system's."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from jaxtyping import PyTree
+
+from jaxanim.errors import InputError
+from jaxanim.models.clip_text import CLIPTextConfig
+from jaxanim.models.motion import split_motion
+from jaxanim.models.tokenizer import Tokenizer, load_tokenizer
+from jaxanim.models.unet_config import UNetConfig, image_form
+from jaxanim.models.vae import VAEConfig
+from jaxanim.systems.networks import shapes
+from jaxanim.weights import load_weights
+
+NETWORKS = ("vae", "text_encoder", "unet")
+# Fields of a UNet's config that change neither the shapes of parameters nor what they mean.
+_FREE = {"motion", "pool_frames", "attention_kernel", "dtype", "param_dtype", "remat", "readers"}
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseModel:
+    """A base model: configs, parameters by network, tokenizer. The UNet is an image UNet."""
+
+    vae: VAEConfig
+    text_encoder: CLIPTextConfig
+    unet: UNetConfig
+    params: PyTree
+    tokenizer: Tokenizer
+
+
+def load_base(folder: str | os.PathLike) -> BaseModel:
+    """The base in a weights folder; motion modules that another system put into its UNet are left out.
+
+    Raises:
+      InputError: the folder has no base's networks, or they are damaged.
+    """
+    loaded = load_weights(folder, networks=NETWORKS, shapes=shapes)
+    params = {name: tree for name, (_, tree) in loaded.items()}
+    params["unet"] = split_motion(params["unet"])[0]
+    return BaseModel(
+        loaded["vae"][0],
+        loaded["text_encoder"][0],
+        image_form(loaded["unet"][0]),
+        params,
+        load_tokenizer(Path(folder) / "tokenizer"),
+    )
+
+
+def check_fits(base: UNetConfig, trained: UNetConfig, folder: str | os.PathLike, on: str | os.PathLike) -> None:
+    """Raises InputError where parts that were trained around one UNet are put on one of another architecture.
+
+    Args:
+      folder: of the trained parts; `on`: of the base.
+    """
+    for field in dataclasses.fields(UNetConfig):
+        has, needs = getattr(base, field.name), getattr(trained, field.name)
+        if field.name not in _FREE and has != needs:
+            raise InputError(
+                f"base {on} has a UNet with {field.name} {has}; the parts in {folder} were trained on {needs}"
+            )

@@ -1,0 +1,141 @@
+"""MagicPose as the programs use it: trained parts over a base model, one call that animates."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from jaxanim.errors import InputError
+from jaxanim.models.motion import merge_motion, split_motion
+from jaxanim.models.unet_config import image_form
+from jaxanim.systems.base import Defaults, make_options
+from jaxanim.systems.base_model import BaseModel, check_fits, load_base
+from jaxanim.systems.conditions import prepare
+from jaxanim.systems.magicpose.animate import Options, animate
+from jaxanim.systems.magicpose.config import MagicPoseConfig
+from jaxanim.systems.networks import shapes
+from jaxanim.weights import base_folder, load_settings, load_weights, read_description, save_weights
+
+NAME = "magicpose"
+CUE = "openpose"
+PARTS = ("appearance_model", "controlnet")
+
+
+@dataclasses.dataclass(frozen=True)
+class MagicPose:
+    """A loaded MagicPose; see `jaxanim.systems.System` for the contract.
+
+    `params` holds one tree per network and "empty_prompt" [length, width], the embedded text "" that every
+    branch of the released system is given.
+    """
+
+    config: MagicPoseConfig
+    params: PyTree
+    name: str = NAME
+    cue: str = CUE
+
+    @property
+    def defaults(self) -> Defaults:
+        """What the weights were trained for."""
+        return self.config.defaults
+
+    @property
+    def frame_multiple(self) -> int:
+        """Height and width must be multiples of this, the pixels along a latent's side."""
+        return self.config.vae.downscale
+
+    def animate(
+        self,
+        reference: Float[Array | np.ndarray, "height width 3"],
+        motion: Float[Array | np.ndarray, "frames height width 3"],
+        *,
+        key: jax.Array,
+        steps: int | None = None,
+        guidance: float | None = None,
+        report: Callable[[int, int], None] | None = None,
+        **options,
+    ) -> Float[Array, "frames height width 3"]:
+        """Re-poses `reference` by OpenPose drawings; `options` are the fields of `animate.Options`."""
+        defaults = self.defaults
+        options = {"window": defaults.window, "overlap": defaults.overlap} | options
+        return animate(
+            self.params,
+            self.config,
+            jnp.asarray(reference, jnp.float32),
+            jnp.asarray(motion, jnp.float32),
+            key=key,
+            steps=defaults.steps if steps is None else steps,
+            guidance=defaults.guidance if guidance is None else guidance,
+            options=make_options(Options, "MagicPose", options),
+            report=report,
+        )
+
+
+def load(weights: str | os.PathLike, base: str | os.PathLike | None = None) -> MagicPose:
+    """MagicPose from a folder of trained parts and the base that it names, or another base of the family.
+
+    Raises:
+      InputError: parts or base are missing or damaged, or the base is of another architecture than the parts.
+    """
+    parts, settings = load_parts(weights)
+    base = base or base_folder(weights)
+    if base is None:
+        raise InputError(f"weights folder {weights} names no base model: name its folder as base")
+    foundation = load_base(base)
+    check_fits(foundation.unet, parts["appearance_model"][0], weights, base)
+    return MagicPose(*assemble(foundation, parts, settings))
+
+
+def load_parts(weights: str | os.PathLike) -> tuple[dict[str, tuple[Any, PyTree]], dict[str, Any]]:
+    """(networks with their configs, settings) of a folder of trained parts; "motion" where there is one."""
+    motion = ("motion",) if "motion" in read_description(weights)["networks"] else ()
+    networks = load_weights(weights, system=NAME, networks=(*PARTS, *motion), shapes=shapes)
+    return networks, load_settings(weights)
+
+
+def assemble(
+    base: BaseModel, parts: dict[str, tuple[Any, PyTree]], settings: dict[str, Any]
+) -> tuple[MagicPoseConfig, PyTree]:
+    """(config, parameters) of a MagicPose with these parts on this base, whose own parameters stay as they are."""
+    unet, params = dataclasses.replace(base.unet, readers="all"), dict(base.params)
+    if "motion" in parts:
+        video, modules = parts["motion"]
+        unet = dataclasses.replace(unet, motion=video.motion, pool_frames=video.pool_frames)
+        params["unet"] = merge_motion(params["unet"], modules)
+    config = MagicPoseConfig(base.vae, base.text_encoder, unet, parts["controlnet"][0], **settings)
+    params |= {name: parts[name][1] for name in PARTS}
+    return config, prepare(params, config, base.tokenizer)
+
+
+def save(
+    params: PyTree, config: MagicPoseConfig, base: str | os.PathLike, folder: str | os.PathLike, metadata=None
+) -> None:
+    """Writes what `load` reads, in float16: the trained parts, and where the base is."""
+    image = image_form(config.unet)
+    networks: dict[str, tuple[Any, PyTree]] = {
+        "appearance_model": (image, params["appearance_model"]),
+        "controlnet": (config.controlnet, params["controlnet"]),
+    }
+    if config.unet.motion is not None:
+        networks["motion"] = (config.unet, split_motion(params["unet"])[1])
+    write(networks, _settings(config), base, folder, metadata)
+
+
+def write(
+    networks: dict[str, tuple[Any, PyTree]],
+    settings: dict[str, Any],
+    base: str | os.PathLike,
+    folder: str | os.PathLike,
+    metadata=None,
+) -> None:
+    """Writes trained parts, from wherever they come, as one weights folder."""
+    save_weights(folder, networks, system=NAME, settings=settings, metadata=metadata, base=base)
+
+
+def _settings(config: MagicPoseConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in ("multi_source", "diffusion", "defaults")}

@@ -1,0 +1,188 @@
+"""MagicPose's stages trained for a step or two each, end to end, in a world of 32x32 pixels."""
+
+import dataclasses
+import json
+import shutil
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxanim import systems
+from jaxanim.data.poses import PosedClips
+from jaxanim.data.puppets import PuppetClips
+from jaxanim.errors import InputError
+from jaxanim.models.unet_config import image_form
+from jaxanim.systems.magicpose.task import MagicPoseTask
+from jaxanim.training.experiment import Experiment
+from jaxanim.training.loop import train
+from jaxanim.training.tasks.text_to_image import TextToImageTask
+from jaxanim.training.tasks.vae import VAETask
+from jaxanim.weights import fingerprint, load_weights
+from tests.systems.tiny_pose import CONFIG
+
+SIZE = (32, 32)
+FRAMES = PuppetClips(seeds=(0, 4), frames=5, span=50, size=SIZE)
+STILLS = PosedClips(PuppetClips(seeds=(0, 4), frames=5, span=50, size=(40, 32)))
+CLIPS = PosedClips(PuppetClips(seeds=(10, 4), frames=4, spacing="consecutive", span=50, size=SIZE))
+SCHEDULE = {"steps": 2, "batch_size": 8, "sheet_every": 0, "save_every": 0, "threads": 0, "weight_decay": 0.0}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Folder with a base that was not trained, for these tests ask what stays as it is."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXANIM_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        vae = VAETask(CONFIG.vae, FRAMES, dataclasses.replace(FRAMES, seeds=(900_000, 32)), crop=16, code_images=0)
+        vae.save(vae.init(jax.random.key(0)), folder / "vae")
+        unet = image_form(dataclasses.replace(CONFIG.unet, readers="mid_up"))
+        base = TextToImageTask(str(folder / "vae"), FRAMES, unet, CONFIG.text_encoder, CONFIG.diffusion)
+        base.save(base.init(jax.random.key(1)), folder / "base")
+        base.save(base.init(jax.random.key(2)), folder / "other")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def trained(world):
+    """The folder with the weights of every stage, each trained from the ones before."""
+    before = fingerprint(world / "base")
+    control = train(Experiment("zero", stage(world, 0), **SCHEDULE), world / "zero")
+    assert control.stopped == "finished"
+    train(Experiment("one", stage(world, 1), **SCHEDULE), world / "one")
+    two = stage(world, 2, start=weights(world, "one"), controlnet=weights(world, "zero"))
+    train(Experiment("two", two, **SCHEDULE), world / "two")
+    three = stage(world, 3, start=weights(world, "two"), clips=CLIPS, targets=1)
+    train(Experiment("three", three, **SCHEDULE), world / "three")
+    assert fingerprint(world / "base") == before
+    return world
+
+
+def weights(folder, name):
+    return str(folder / name / "weights")
+
+
+def stage(folder, number, **changes):
+    options = {"base": str(folder / "base"), "model": CONFIG, "clips": STILLS, "targets": 2} | changes
+    return MagicPoseTask(number, **options)
+
+
+def networks(folder):
+    return {name: params for name, (_, params) in load_weights(folder).items()}
+
+
+def test_each_stage_changes_what_it_trains_and_nothing_else(trained):
+    zero, one, two, three = (networks(weights(trained, name)) for name in ("zero", "one", "two", "three"))
+    base = networks(trained / "base")["unet"]
+    for parts in (zero, one, two):
+        assert set(parts) == {"appearance_model", "controlnet"}
+    assert set(three) == {"appearance_model", "controlnet", "motion"}
+    # Stage 0 leaves the appearance model a copy of the base, stage 1 the ControlNet without an effect.
+    chex.assert_trees_all_equal(zero["appearance_model"]["conv_in"], base["conv_in"])
+    assert not np.any(one["controlnet"]["controlnet_mid_block"]["kernel"])
+    assert np.any(zero["controlnet"]["controlnet_mid_block"]["kernel"])
+    assert not np.array_equal(one["appearance_model"]["conv_in"]["kernel"], base["conv_in"]["kernel"])
+    for name, start in (("appearance_model", one), ("controlnet", zero)):
+        assert not np.array_equal(two[name]["conv_in"]["kernel"], start[name]["conv_in"]["kernel"])
+        chex.assert_trees_all_close(two[name]["conv_in"], start[name]["conv_in"], atol=0.01)
+    for name in ("appearance_model", "controlnet"):
+        chex.assert_trees_all_equal(three[name], two[name])
+    assert np.any(three["motion"]["up_blocks_0"]["motion_modules_0"]["proj_out"]["kernel"])
+
+
+def test_the_base_is_bit_identical_after_steps_and_can_be_swapped(trained):
+    folder, base = weights(trained, "two"), networks(trained / "base")
+    system = systems.load("magicpose", folder)
+    for name in ("unet", "vae", "text_encoder"):
+        chex.assert_trees_all_equal(system.params[name], base[name])
+    swapped = systems.load("magicpose", folder, base=trained / "other")
+    chex.assert_trees_all_equal(swapped.params["unet"], networks(trained / "other")["unet"])
+    chex.assert_trees_all_equal(swapped.params["controlnet"], system.params["controlnet"])
+    reference = np.zeros((*SIZE, 3), np.float32)
+    videos = [
+        part.animate(reference, np.zeros((3, *SIZE, 3), np.float32), key=jax.random.key(0), window=4, overlap=1)
+        for part in (system, swapped)
+    ]
+    chex.assert_tree_all_finite(videos)
+    assert float(jnp.abs(videos[0] - videos[1]).max()) > 1e-3
+
+
+def test_motion_is_put_into_the_base(trained):
+    system = systems.load("magicpose", weights(trained, "three"))
+    assert system.config.unet.motion == CONFIG.unet.motion
+    video = system.animate(
+        np.zeros((*SIZE, 3), np.float32), np.zeros((5, *SIZE, 3), np.float32), key=jax.random.key(0), window=4,
+        overlap=1, guidance=1.0,
+    )  # fmt: skip
+    chex.assert_shape(video, (5, *SIZE, 3))
+    chex.assert_tree_all_finite(video)
+
+
+def test_bases_that_do_not_fit_or_are_not_there_are_named(trained, tmp_path):
+    folder = tmp_path / "weights"
+    shutil.copytree(weights(trained, "one"), folder)
+    with pytest.raises(InputError, match=r"weights folder .*base does not exist"):
+        systems.load("magicpose", folder)
+    description = json.loads((folder / "config.json").read_text())
+    description["networks"]["appearance_model"]["fields"]["num_attention_heads"] = 4
+    (folder / "config.json").write_text(json.dumps(description))
+    with pytest.raises(
+        InputError, match=r"has a UNet with num_attention_heads 2; the parts in .* were trained on 4"
+    ):
+        systems.load("magicpose", folder, base=trained / "base")
+    description.pop("base")
+    (folder / "config.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="names no base model"):
+        systems.load("magicpose", folder)
+    with pytest.raises(InputError, match="of system 'stable_diffusion', not of 'magicpose'"):
+        systems.load("magicpose", trained / "base")
+
+
+def test_batches_hold_what_the_stage_learns_from(world, monkeypatch):
+    monkeypatch.setenv("JAXANIM_CACHE", str(world / "cache"))
+    one = stage(world, 1).batches(0, 8, 0, 1)[0]
+    assert set(one) == {"target", "reference"}
+    chex.assert_shape((one["target"], one["reference"]), ((4, 2, 4, 4, 4), (4, 4, 4, 4)))
+    assert not any(np.array_equal(t, one["reference"][0]) for t in one["target"][0])
+    two = stage(world, 2).batches(0, 8, 0, 1)[0]
+    chex.assert_shape(two["pose"], (4, 2, 32, 32, 3))
+    assert two["pose"].dtype == np.uint8
+    chex.assert_trees_all_equal(two["target"], one["target"])
+    three = stage(world, 3, start="one", clips=CLIPS).batches(0, 8, 0, 1)[0]
+    chex.assert_shape((three["target"], three["pose"]), ((2, 4, 4, 4, 4), (2, 4, 32, 32, 3)))
+    zero = stage(world, 0).batches(0, 8, 0, 1)[0]
+    chex.assert_shape((zero["target"], zero["pose"], zero["tokens"]), ((8, 1, 4, 4, 4), (8, 1, 32, 32, 3), (8, 8)))
+
+
+def test_masking_is_as_frequent_as_asked(world, monkeypatch):
+    monkeypatch.setenv("JAXANIM_CACHE", str(world / "cache"))
+
+    def white(**masks):
+        batches = stage(world, 2, **masks).batches(0, 8, 0, 1)
+        drawn = np.concatenate([batches[i]["pose"].reshape(-1, 32, 32, 3) for i in range(10)])
+        return (drawn == 255).all(-1).any((1, 2)).mean()
+
+    # The face alone is drawn in white; some heads are turned away or out of the picture.
+    always, never, often = white(mask_face=0.0), white(mask_face=1.0), white(mask_face=0.5)
+    assert never == 0
+    assert always > 0.5
+    assert 0.25 * always < often < 0.75 * always
+
+
+def test_impossible_tasks_are_named(world):
+    with pytest.raises(InputError, match="stage is 4"):
+        stage(world, 4)
+    with pytest.raises(InputError, match="targets is 5"):
+        stage(world, 1, targets=5)
+    with pytest.raises(InputError, match="stage 3 needs `start`"):
+        stage(world, 3, clips=CLIPS)
+    with pytest.raises(InputError, match="spacing 'consecutive'"):
+        stage(world, 3, start="two")
+    with pytest.raises(InputError, match="mask_face is 2: it is a probability"):
+        stage(world, 2, mask_face=2)
+    wide = dataclasses.replace(CONFIG.unet, num_attention_heads=4)
+    with pytest.raises(InputError, match="num_attention_heads 2; the parts in the config were trained on 4"):
+        stage(world, 1, model=dataclasses.replace(CONFIG, unet=wide)).foundation()
