@@ -44,12 +44,10 @@ def _draw_densepose(fields: Fields, canvas: tuple[int, int] | None, size: tuple[
 
 
 def _draw_openpose(fields: Fields, canvas: tuple[int, int] | None, size: tuple[int, int], source: str) -> Frames:
-    points = openpose.confident(openpose.keypoints_of(fields, source))
-    frames, people = points.body.shape[:2]
-    packed = openpose.pack(points).reshape(frames, people, -1, 3)
+    points = openpose.one_person(openpose.confident(openpose.keypoints_of(fields, source)), source)
     # Hands and faces stay on their bodies.
-    moved = place(points.body, canvas, size, also=packed)
-    return openpose.draw(openpose.unpack(moved.reshape(frames, -1, 3)), size)
+    moved = place(points.body, canvas, size, also=openpose.pack(points)[:, None])
+    return openpose.draw(openpose.unpack(moved[:, 0]), size)
 
 
 def _looks_like_densepose(frames: Frames) -> bool:

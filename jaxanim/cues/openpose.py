@@ -35,6 +35,7 @@ FINGERS = tuple(
 _HAND_COLORS = tuple(tuple(255 * c for c in colorsys.hsv_to_rgb(k / 20, 1, 1)) for k in range(20))
 _DIM = 0.6
 _POINTS = 18 + 2 * 21 + 68
+PERSON = 5
 # OpenPose's newer 25-point body, in the order of the 18: it has the middle of the hips as its point 8.
 _BODY_25 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 
@@ -79,6 +80,27 @@ def confident(keypoints: Keypoints) -> Keypoints:
         return np.where(points[..., 2:] >= least, points, 0).astype(np.float32)
 
     return Keypoints(keep(keypoints.body, 0.05), keep(keypoints.hands, 0.2), keep(keypoints.face, 0.4))
+
+
+def one_person(keypoints: Keypoints, source: str | os.PathLike) -> Keypoints:
+    """The one person of each frame; detections of fewer than PERSON body points are taken for mistakes.
+
+    Args:
+      source: where the keypoints come from, to be named in errors.
+
+    Raises:
+      InputError: a frame shows several people.
+    """
+    count = (keypoints.body[..., 2] > 0).sum(-1)
+    several = np.flatnonzero((count >= PERSON).sum(1) > 1)
+    if several.size:
+        people = int((count[several[0]] >= PERSON).sum())
+        raise InputError(
+            f"motion {source} shows {people} people in frame {several[0]}: give the keypoints of one person alone"
+        )
+    frames, best = np.arange(len(count)), count.argmax(1)
+    hands = keypoints.hands.reshape(*count.shape, 2, 21, 3)[frames, best]
+    return Keypoints(keypoints.body[frames, best][:, None], hands, keypoints.face[frames, best][:, None])
 
 
 def pack(keypoints: Keypoints) -> Float[np.ndarray, "frames points 3"]:

@@ -1,8 +1,11 @@
+import json
+
 import chex
 import numpy as np
 import pytest
 
-from jaxanim.data.video import read_motion
+from jaxanim.cues import openpose
+from jaxanim.data.video import read_motion, write_video
 from jaxanim.errors import InputError
 from jaxanim.puppets import puppet_clip
 from jaxanim.systems import Defaults
@@ -65,3 +68,112 @@ def test_nearest_sizes_are_named_once_and_never_zero():
         choose_size((65, 8), (10, 10), 8, Defaults())
     with pytest.raises(InputError, match=r"nearest such sizes are 8x64$"):
         choose_size((64, 3), (10, 10), 8, Defaults())
+
+
+@pytest.fixture(scope="module")
+def openpose_folder(clip, tmp_path_factory):
+    """Keypoints with hands and face, as the puppet program writes them."""
+    folder = tmp_path_factory.mktemp("poses")
+    openpose.write(folder, clip.keypoints)
+    return folder
+
+
+def changed(folder, target, change):
+    """A copy of a folder of OpenPose JSON with `change` made to every frame's list of people."""
+    target.mkdir()
+    for i, path in enumerate(sorted(folder.glob("*.json"))):
+        content = json.loads(path.read_text())
+        content["people"] = change(i, content["people"])
+        (target / path.name).write_text(json.dumps(content))
+    return target
+
+
+def drawn(folder, size=(64, 48), reference=(64, 48), **options):
+    return driving_frames(read_motion(folder), folder, 10, size, reference, cue="openpose", **options)
+
+
+def test_openpose_json_is_drawn_with_hands_and_face(openpose_folder, clip):
+    ours = drawn(openpose_folder)
+    rounded = openpose.read(openpose_folder)
+    chex.assert_trees_all_equal(ours, openpose.draw(rounded, (64, 48)))
+    assert (ours == 255).all(-1).any()  # of a face
+    body = openpose.Keypoints(rounded.body, 0 * rounded.hands, 0 * rounded.face)
+    assert (ours != openpose.draw(body, (64, 48))).any()
+
+
+def test_openpose_video_is_taken_as_it_is(puppet, clip, tmp_path):
+    pictures = openpose.draw(clip.keypoints, (64, 48))
+    write_video(tmp_path / "openpose.mp4", pictures, crf=1, pixel_format="yuv444p")
+    video = drawn(tmp_path / "openpose.mp4")
+    assert np.abs(video.astype(int) - pictures).mean() < 2
+    with pytest.raises(InputError, match="is not an OpenPose video: it should show skeletons"):
+        drawn(puppet / "densepose.mp4")
+    with pytest.raises(InputError, match="is not an OpenPose video"):
+        drawn(puppet / "truth.mp4")
+    with pytest.raises(InputError, match="is not a DensePose video"):
+        driving_frames(read_motion(tmp_path / "openpose.mp4"), "m", 10, (64, 48), (64, 48))
+
+
+def test_hands_and_face_move_with_the_body_when_it_is_brought_into_the_frame(openpose_folder):
+    """Keypoints of a far larger picture: everything keeps its place relative to the body."""
+
+    def enlarge(i, people):
+        for person in people:
+            for field in [name for name in person if name.endswith("2d")]:
+                points = np.array(person[field]).reshape(-1, 3)
+                points[:, :2] = points[:, :2] * 7 + 300 * (points[:, 2:] > 0)
+                person[field] = points.ravel().tolist()
+        return people
+
+    large = changed(openpose_folder, openpose_folder.parent / "large", enlarge)
+    a, b = (drawn(folder, (128, 128), (8, 8)) for folder in (openpose_folder, large))
+    assert (a.any(-1) == b.any(-1)).mean() > 0.97
+    stated = drawn(large, (64, 48), pose_size=(10_000, 10_000))
+    assert stated[..., 0].astype(bool).mean() < drawn(openpose_folder)[..., 0].astype(bool).mean()
+
+
+def test_missing_and_unlikely_hands_and_faces_are_left_out(openpose_folder):
+    def without(i, people):
+        for person in people:
+            person.pop("face_keypoints_2d")
+            person["hand_left_keypoints_2d"] = []
+            points = np.array(person["hand_right_keypoints_2d"]).reshape(-1, 3)
+            points[:, 2] = 0.1  # OpenPose's guess at a hand that it has not found
+            person["hand_right_keypoints_2d"] = points.ravel().tolist()
+        return people
+
+    bare = drawn(changed(openpose_folder, openpose_folder.parent / "bare", without))
+    rounded = openpose.read(openpose_folder)
+    body = openpose.Keypoints(rounded.body, 0 * rounded.hands, 0 * rounded.face)
+    chex.assert_trees_all_equal(bare, openpose.draw(body, (64, 48)))
+
+
+def test_people_are_counted(openpose_folder):
+    parent = openpose_folder.parent
+    two = changed(openpose_folder, parent / "two", lambda i, people: people * (2 if i == 3 else 1))
+    with pytest.raises(InputError, match=r"two shows 2 people in frame 3: give the keypoints of one person alone"):
+        drawn(two)
+
+    def ghost(i, people):
+        points = np.zeros((18, 3))
+        points[:3] = [5, 5, 0.9]
+        return [{"pose_keypoints_2d": points.ravel().tolist()}, *people]
+
+    # A mistaken detection of three points is no second person.
+    haunted = changed(openpose_folder, parent / "haunted", ghost)
+    chex.assert_trees_all_equal(drawn(haunted), drawn(openpose_folder))
+    nobody = changed(openpose_folder, parent / "nobody", lambda i, people: [])
+    with pytest.raises(InputError, match="no person in any of its 10 frames"):
+        drawn(nobody)
+    unlikely = changed(
+        openpose_folder, parent / "unlikely", lambda i, people: [{"pose_keypoints_2d": [20.0, 20.0, 0.01] * 18}]
+    )
+    with pytest.raises(InputError, match="has no person in it: all of its 10 frames are background"):
+        drawn(unlikely)
+    broken = changed(openpose_folder, parent / "broken", lambda i, people: people)
+    next(broken.iterdir()).write_text('{"people": [{"pose_keypoints_2d": [1, 2')
+    with pytest.raises(InputError, match="is not an OpenPose JSON file"):
+        drawn(broken)
+    odd = changed(openpose_folder, parent / "odd", lambda i, people: [{"pose_keypoints_2d": [20.0] * 51}])
+    with pytest.raises(InputError, match="has bodies of 17 points; OpenPose's have 18 or 25"):
+        drawn(odd)

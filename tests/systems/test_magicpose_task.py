@@ -9,19 +9,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from jaxanim import systems
+from jaxanim.data.images import read_image
 from jaxanim.data.poses import PosedClips
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
 from jaxanim.models.unet_config import image_form
+from jaxanim.puppets import puppet_clip
+from jaxanim.puppets.export import write_clip
 from jaxanim.systems.magicpose.task import MagicPoseTask
 from jaxanim.training.experiment import Experiment
-from jaxanim.training.loop import train
+from jaxanim.training.loop import initial, train
+from jaxanim.training.sharding import make_mesh
+from jaxanim.training.state import step_function
 from jaxanim.training.tasks.text_to_image import TextToImageTask
 from jaxanim.training.tasks.vae import VAETask
 from jaxanim.weights import fingerprint, load_weights
+from sample.animate import main as animate
+from sample.evaluate import main as evaluate
 from tests.systems.tiny_pose import CONFIG
+from train.parts import main as put_parts
 
 SIZE = (32, 32)
 FRAMES = PuppetClips(seeds=(0, 4), frames=5, span=50, size=SIZE)
@@ -110,6 +119,61 @@ def test_the_base_is_bit_identical_after_steps_and_can_be_swapped(trained):
     assert float(jnp.abs(videos[0] - videos[1]).max()) > 1e-3
 
 
+def test_steps_leave_the_frozen_arrays_as_they_are_to_the_bit(world, monkeypatch):
+    monkeypatch.setenv("JAXANIM_CACHE", str(world / "cache"))
+    experiment = Experiment("steps", stage(world, 2), **SCHEDULE)
+    state, frozen = initial(experiment, make_mesh(experiment.mesh))
+    before = {path: np.array(leaf) for path, leaf in frozen.items()}
+    start = {path: np.array(leaf) for path, leaf in state.params.items()}
+    step, batches = step_function(experiment), experiment.task.batches(0, 8, 0, 1)
+    for i in range(2):
+        state, _ = step(state, frozen, jax.tree.map(jnp.asarray, batches[i]))
+    chex.assert_trees_all_equal({path: np.array(leaf) for path, leaf in frozen.items()}, before)
+    for path, leaf in flatten_dict({"unet": networks(world / "base")["unet"]}, sep="/").items():
+        np.testing.assert_array_equal(frozen[path], leaf)
+    assert {path.split("/")[0] for path in state.params} == {"appearance_model", "controlnet"}
+    changed = {path.split("/")[0] for path, leaf in state.params.items() if not np.array_equal(leaf, start[path])}
+    assert changed == {"appearance_model", "controlnet"}
+
+
+def test_the_programs_animate_and_evaluate(trained, tmp_path, capsys):
+    puppet, folder = tmp_path / "puppet", weights(trained, "two")
+    write_clip(puppet, puppet_clip(950_001, 4, SIZE))
+    options = ["--system", "magicpose", "--reference", str(puppet / "reference.png"), "--weights", folder]
+    options += ["--steps", "1", "--guidance", "1", "--window", "4", "--overlap", "0"]
+    made = {}
+    for name, motion in (("json", "openpose"), ("video", "openpose.mp4")):
+        out = tmp_path / f"{name}.mp4"
+        assert animate([*options, "--motion", str(puppet / motion), "--out", str(out)]) == 0
+        made[name] = read_image(tmp_path / f"{name}.png").astype(int)
+    assert np.abs(made["json"] - made["video"]).mean() < 2
+    other = [
+        "--motion",
+        str(puppet / "openpose"),
+        "--base",
+        str(trained / "other"),
+        "--out",
+        str(tmp_path / "o.mp4"),
+    ]
+    assert animate([*options, *other]) == 0
+    assert np.abs(read_image(tmp_path / "o.png").astype(int) - made["json"]).mean() > 0.01
+    assert animate([*options, "--motion", str(puppet / "densepose.mp4"), "--out", str(tmp_path / "d.mp4")]) == 2
+    assert "is not an OpenPose video" in capsys.readouterr().err
+
+    (tmp_path / "eval.py").write_text(
+        "from jaxanim.metrics.evaluate import Evaluation, Variant\n"
+        f"config = Evaluation('t', 'magicpose', {folder!r}, size=(32, 32), frames=4, steps=1, guidance=1.0,\n"
+        "    shape='unusual', options={'window': 4, 'overlap': 0},\n"
+        "    variants=(Variant('all'), Variant('without pose', options={'pose': False})))\n"
+    )
+    command = [str(tmp_path / "eval.py"), "--seeds", "950000:950001", "--out", str(tmp_path / "out"), "--ablations"]
+    assert evaluate(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].strip().startswith("all (1 of 1)")
+    assert lines[2].strip().startswith("without pose (1 of 1)")
+    assert lines[1].split()[-8:] != lines[2].split()[-8:]
+
+
 def test_motion_is_put_into_the_base(trained):
     system = systems.load("magicpose", weights(trained, "three"))
     assert system.config.unet.motion == CONFIG.unet.motion
@@ -137,8 +201,31 @@ def test_bases_that_do_not_fit_or_are_not_there_are_named(trained, tmp_path):
     (folder / "config.json").write_text(json.dumps(description))
     with pytest.raises(InputError, match="names no base model"):
         systems.load("magicpose", folder)
+    with pytest.raises(InputError, match="the weights of magicanimate hold all of its networks"):
+        systems.load("magicanimate", folder, base=trained / "base")
     with pytest.raises(InputError, match="of system 'stable_diffusion', not of 'magicpose'"):
         systems.load("magicpose", trained / "base")
+
+
+def test_parts_of_several_runs_are_put_together_on_a_shared_base(trained, tmp_path, capsys):
+    out, base = tmp_path / "apart", str(trained / "base")
+    arguments = [str(out), "--base", base, "--appearance", weights(trained, "one")]
+    assert put_parts([*arguments, "--controlnet", weights(trained, "zero")]) == 0
+    assert "the base that they were trained on" in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == [
+        "appearance_model.safetensors", "config.json", "controlnet.safetensors",
+    ]  # fmt: skip
+    system = systems.load("magicpose", out)
+    chex.assert_trees_all_equal(system.params["unet"], networks(base)["unet"])
+    for name, run in (("appearance_model", "one"), ("controlnet", "zero")):
+        chex.assert_trees_all_equal(system.params[name], networks(weights(trained, run))[name])
+    other = [str(tmp_path / "b"), "--base", str(trained / "other"), "--appearance", weights(trained, "three")]
+    assert put_parts(other) == 0
+    assert "another base than they were trained on" in capsys.readouterr().out
+    assert systems.load("magicpose", tmp_path / "b").config.unet.motion is not None
+    assert fingerprint(tmp_path / "b") != fingerprint(out)
+    assert put_parts([*arguments, "--motion", weights(trained, "one")]) == 2
+    assert "has no motion modules" in capsys.readouterr().err
 
 
 def test_batches_hold_what_the_stage_learns_from(world, monkeypatch):
@@ -181,8 +268,8 @@ def test_impossible_tasks_are_named(world):
         stage(world, 3, clips=CLIPS)
     with pytest.raises(InputError, match="spacing 'consecutive'"):
         stage(world, 3, start="two")
-    with pytest.raises(InputError, match="mask_face is 2: it is a probability"):
-        stage(world, 2, mask_face=2)
+    with pytest.raises(InputError, match=r"mask_face is 2\.0: it is a probability"):
+        stage(world, 2, mask_face=2.0)
     wide = dataclasses.replace(CONFIG.unet, num_attention_heads=4)
     with pytest.raises(InputError, match="num_attention_heads 2; the parts in the config were trained on 4"):
         stage(world, 1, model=dataclasses.replace(CONFIG, unet=wide)).foundation()

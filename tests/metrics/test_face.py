@@ -1,0 +1,127 @@
+"""Face-Cos by a network that can be injected, and what a report shows of it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxanim.cues.faces import seen, state
+from jaxanim.errors import InputError
+from jaxanim.metrics.evaluate import score
+from jaxanim.metrics.face import (
+    OnnxFaceNetwork,
+    PuppetFaceNetwork,
+    cosine,
+    face_cos,
+    load_face_network,
+    measure_faces,
+)
+from jaxanim.metrics.puppet_cases import puppet_case
+from jaxanim.metrics.report import results_table
+from jaxanim.models.face import FaceConfig, FaceNet
+from jaxanim.weights import save_weights
+
+
+class MeanColour:
+    """Embeds a face as its mean colour."""
+
+    side = 16
+
+    def embed(self, faces):
+        assert faces.dtype == np.uint8
+        assert faces.shape[1:] == (16, 16, 3)
+        return faces.astype(np.float64).mean((1, 2))
+
+
+@pytest.fixture(scope="module")
+def case():
+    return puppet_case(950_001, frames=6, size=(96, 96), cue="openpose")
+
+
+def test_cosine_row_by_row():
+    a, b = np.array([[3.0, 0.0], [1.0, 1.0]]), np.array([[5.0, 0.0], [1.0, -1.0]])
+    np.testing.assert_allclose(cosine(a, b), [1.0, 0.0], atol=1e-12)
+
+
+def test_face_cos_looks_at_the_face_alone_and_skips_hidden_ones(case):
+    there = seen(case.face)
+    assert there.any()
+    hidden = case.face.copy()
+    hidden[0, 30, 2] = 0
+    equal = face_cos(MeanColour(), case.truth, case.truth, hidden)
+    np.testing.assert_allclose(equal[1:][there[1:]], 1.0)
+    assert np.isnan(equal[0])
+    elsewhere = case.truth.copy()
+    elsewhere[:, -10:] = 0
+    np.testing.assert_allclose(face_cos(MeanColour(), elsewhere, case.truth, case.face)[there], 1.0)
+    red = np.zeros_like(case.truth) + np.array([255, 0, 0], np.uint8)
+    assert np.nanmax(face_cos(MeanColour(), red, case.truth, case.face)) < 0.9
+
+
+def test_scores_and_columns_of_an_evaluation(case):
+    row, _ = score(lambda reference, driving: reference + 0 * driving, case, measure_faces(MeanColour()))
+    assert -1 <= row["face_cos"] <= 1
+    lines = results_table({"a": row}, "case").splitlines()
+    assert lines[0].split()[-4:] == ["face-cos", "mouth", "eyes", "head"]
+    assert lines[1].split()[-3:] == ["-", "-", "-"]  # a network of identities alone reads no state
+    without, _ = score(lambda reference, driving: reference + 0 * driving, case)
+    assert "face-cos" not in results_table({"a": without}, "case")
+
+
+@pytest.fixture
+def network(tmp_path):
+    """An untrained puppet network; its outputs are well defined all the same."""
+    config = FaceConfig(side=16, widths=(8, 8), embedding=8)
+    params = jax.jit(FaceNet(config).init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    save_weights(tmp_path / "face", {"face": (config, params)}, system="face")
+    return load_face_network(tmp_path / "face")
+
+
+def test_a_puppet_network_reads_states_from_pictures(network, case):
+    assert isinstance(network, PuppetFaceNetwork)
+    faces = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    np.testing.assert_allclose(np.linalg.norm(network.embed(faces), axis=-1), 1.0, atol=1e-3)
+    scores = measure_faces(network)(case.truth, case)
+    # Of the true frames, the result's error is the measuring's own; and a still face's is the deviation.
+    np.testing.assert_array_equal(scores["mouth_error"], scores["mouth_error_truth"])
+    there = seen(case.face)
+    true = state(case.face)[there]
+    np.testing.assert_allclose(scores["eyes_error_still"][there], np.abs(true[:, 1] - true[:, 1].mean()), atol=1e-6)
+    assert set(scores) == {"face_cos"} | {
+        f"{name}_error{suffix}" for name in ("mouth", "eyes", "head") for suffix in ("", "_truth", "_still")
+    }
+    assert measure_faces(network)(case.truth, dataclasses.replace(case, face=None)) == {}
+
+
+def test_onnx_files_are_embedded_in_their_channel_order(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["y"])],
+        "mean", [helper.make_tensor_value_info("x", float32, [1, 3, 112, 112])],
+        [helper.make_tensor_value_info("y", float32, [1, 3])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    faces = np.zeros((2, 112, 112, 3), np.uint8)
+    faces[0, ..., 0], faces[1, ..., 2] = 255, 51
+    means = {"arcface": [[1, -1, -1], [-1, -1, -0.6]], "adaface": [[-1, -1, 1], [-0.6, -1, -1]]}
+    for name, expected in means.items():
+        onnx.save(model, tmp_path / f"{name}_r18.onnx")
+        np.testing.assert_allclose(
+            load_face_network(tmp_path / f"{name}_r18.onnx").embed(faces), expected, atol=1e-5
+        )
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    with pytest.raises(InputError, match=r"bad\.onnx cannot be read as ONNX"):
+        OnnxFaceNetwork(tmp_path / "bad.onnx")
+
+
+def test_networks_that_cannot_be_had_are_named(tmp_path):
+    with pytest.raises(InputError, match="channels is 'grey'"):
+        OnnxFaceNetwork(tmp_path / "a.onnx", "grey")
+    with pytest.raises(InputError, match=r"a\.onnx does not exist|onnxruntime: install jaxanim\[face\]"):
+        OnnxFaceNetwork(tmp_path / "a.onnx")
+    with pytest.raises(InputError, match=r"weights folder .*none does not exist"):
+        load_face_network(tmp_path / "none")

@@ -1,0 +1,55 @@
+"""Cases of the puppet world: the cue of the system, true faces, and bodies that no training has seen."""
+
+import numpy as np
+import pytest
+
+from jaxanim.cues import openpose
+from jaxanim.errors import InputError
+from jaxanim.metrics.puppet_cases import SHAPES, puppet_case, reshaped
+from jaxanim.puppets import make_character, puppet_clip
+
+SIZE = (64, 64)
+
+
+def test_the_driving_pictures_are_the_cue_s():
+    clip = puppet_clip(950_001, 4, SIZE)
+    dense, pose = (puppet_case(950_001, frames=4, size=SIZE, cue=cue) for cue in ("densepose", "openpose"))
+    np.testing.assert_array_equal(dense.driving, clip.densepose)
+    np.testing.assert_array_equal(pose.driving, openpose.draw(clip.keypoints, SIZE))
+    for case in (dense, pose):
+        np.testing.assert_array_equal(case.truth, clip.frames)
+        np.testing.assert_array_equal(case.face, clip.keypoints.face[:, 0])
+    with pytest.raises(InputError, match="no human keypoints to draw"):
+        puppet_case(950_001, frames=2, size=SIZE, cue="openpose", kind="fish")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_lie_beyond_everything_that_is_drawn_for_training(shape):
+    usual = [make_character(seed).body for seed in range(400)]
+    for seed in (950_000, 950_001, 950_002):
+        body = reshaped(make_character(seed), shape).body
+        beyond = [
+            name
+            for name in SHAPES[shape]
+            if not min(getattr(b, name) for b in usual)
+            <= getattr(body, name)
+            <= max(getattr(b, name) for b in usual)
+        ]
+        assert beyond, f"{shape} of {seed} is like a training body"
+    case = puppet_case(950_000, frames=2, size=SIZE, shape=shape)
+    plain = puppet_case(950_000, frames=2, size=SIZE)
+    assert (case.truth != plain.truth).any(-1).mean() > 0.01
+    assert (case.reference != plain.reference).any()
+    assert case.mask.any()
+
+
+def test_unusual_is_one_of_them_and_unknown_shapes_are_named():
+    shapes = {repr(reshaped(make_character(seed), "unusual").body) for seed in range(20)}
+    assert len(shapes) == 20
+    person = make_character(3)
+    assert reshaped(person, None) is person
+    assert any(reshaped(person, "unusual").body == reshaped(person, shape).body for shape in SHAPES)
+    with pytest.raises(InputError, match="shape is 'round' for a human"):
+        reshaped(person, "round")
+    with pytest.raises(InputError, match="shape is 'stout' for a fish"):
+        reshaped(make_character(3, "fish"), "stout")
