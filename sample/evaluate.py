@@ -106,13 +106,20 @@ def choose_cases(
 
 
 def choose_variants(config: Evaluation, only: str | None) -> list[Variant]:
-    """The config's variants, or those named in `only`."""
+    """The config's variants, or those named in `only`; InputError where one's weights are missing, for a table is
+    long in the making."""
     known = {variant.name: variant for variant in config.variants}
     names = only.split(",") if only else list(known)
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"--only names {', '.join(unknown)}; the config's variants are {', '.join(known)}")
     if not names:
         raise InputError("--ablations: this config has no variants")
+    for variant in (known[name] for name in names):
+        if variant.weights and not (REPOSITORY / variant.weights / "config.json").is_file():
+            raise InputError(
+                f"--ablations: {variant.name!r} needs weights in {variant.weights}, where there are none; train "
+                "them as the config says, or name the other variants in --only"
+            )
     return [known[name] for name in names]
 
 

@@ -71,6 +71,18 @@ def test_ablations_are_one_row_each(command, tiny, tmp_path, capsys):
     assert "--only names none; the config's variants are all, no overlap" in capsys.readouterr().err
 
 
+def test_a_variant_without_its_weights_is_named_before_anything_runs(command, tiny, tmp_path, capsys):
+    text = (
+        (tmp_path / "config.py")
+        .read_text()
+        .replace('Variant("no overlap",', 'Variant("no overlap", weights="none",')
+    )
+    (tmp_path / "config.py").write_text(text)
+    assert main([*command, "--ablations"]) == 2
+    assert "'no overlap' needs weights in none, where there are none" in capsys.readouterr().err
+    assert tiny[1] == []
+
+
 def test_no_time_no_case(command, tiny, capsys):
     assert main([*command, "--limit-minutes", "0"]) == 0
     assert "none of 2 cases" in capsys.readouterr().out
