@@ -26,6 +26,21 @@ class PosedClips:
 
     clips: PuppetClips
 
+    @property
+    def frames(self) -> int:
+        """Frames of an element."""
+        return self.clips.frames
+
+    @property
+    def spacing(self) -> str:
+        """ "consecutive" or "spread" frames."""
+        return self.clips.spacing
+
+    @property
+    def side(self) -> int:
+        """Of the square pictures, in pixels."""
+        return min(self.clips.size)
+
     def __len__(self) -> int:
         return len(self.clips)
 

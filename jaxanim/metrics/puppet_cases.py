@@ -8,7 +8,7 @@ import numpy as np
 from jaxanim.cues import openpose
 from jaxanim.errors import InputError
 from jaxanim.metrics.evaluate import Case
-from jaxanim.puppets import Clip, make_character, motion_from_openpose, puppet_clip
+from jaxanim.puppets import Character, Clip, make_character, motion_from_openpose, puppet_clip
 from jaxanim.puppets.identity import Human
 from jaxanim.puppets.seeds import stream
 
@@ -62,7 +62,7 @@ def driving(clip: Clip, cue: str) -> np.ndarray:
     return openpose.draw(clip.keypoints, clip.frames.shape[1:3])
 
 
-def reshaped(character: Human, shape: str | None) -> Human:
+def reshaped(character: Character, shape: str | None) -> Character:
     """The character with a body of that shape; InputError for an unknown shape or a character that is no human."""
     if shape is None:
         return character

@@ -37,11 +37,11 @@ def faces(**channels):
     motion = make_motion(7, 1).take(np.zeros(len(values), int))
     changed = {key: np.array(value) for key, value in motion.channels.items()}
     changed["head_turn"][:] = 0
-    changed["expression"][:] = 0
+    changed["face"][:] = 0
     if name == "yaw":
         changed["head_turn"][:, 0] = values
     else:
-        changed["expression"][:, {"blink": 0, "mouth": 3}[name]] = values
+        changed["face"][:, {"blink": 0, "mouth": 3}[name]] = values
     return render(make_character(3), Motion(motion.kind, motion.name, motion.fps, changed), (256, 256))
 
 

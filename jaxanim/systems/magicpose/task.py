@@ -14,6 +14,7 @@ from jaxanim.cues import openpose
 from jaxanim.data.batches import Batch, draw_pairs, draw_windows
 from jaxanim.data.images import contact_sheet, to_float, to_uint8
 from jaxanim.data.latents import latent_clips
+from jaxanim.data.posed_folders import PosedFolders
 from jaxanim.data.poses import PosedClips, draw_poses
 from jaxanim.errors import InputError
 from jaxanim.models.appearance import encoder_params_from_unet
@@ -41,7 +42,7 @@ class MagicPoseTask:
         appearance-disentangled pose control (Eq. 5), 3 the motion module on clips.
       base: weights folder of the frozen base model.
       model: the sizes of everything; what `base` holds has to agree. Its motion counts in stage 3 alone.
-      clips: puppets of which pairs (in stage 3 windows) are taken.
+      clips: of which pairs (in stage 3 windows) are taken: puppets, or a user's own videos.
       start: weights folder of the stage before; None begins with a copy of the base, which in stage 2 leaves the
         pre-training out.
       controlnet: weights folder of stage 0, for stage 2 to begin with; None takes the one in `start`, or a fresh
@@ -58,7 +59,7 @@ class MagicPoseTask:
     stage: int
     base: str
     model: MagicPoseConfig
-    clips: PosedClips
+    clips: PosedClips | PosedFolders
     start: str | None = None
     controlnet: str | None = None
     targets: int = 1
@@ -73,9 +74,9 @@ class MagicPoseTask:
             raise InputError(f"stage is {self.stage}: choose 0, 1, 2 or 3")
         if self.stage == 3 and (self.start is None or self.model.unet.motion is None):
             raise InputError("stage 3 needs `start`, the weights of stage 2, and a model with motion modules")
-        if self.stage == 3 and self.clips.clips.spacing != "consecutive":
+        if self.stage == 3 and self.clips.spacing != "consecutive":
             raise InputError("stage 3 learns from consecutive frames: give clips with spacing 'consecutive'")
-        frames = self.clips.clips.frames
+        frames = self.clips.frames
         if not 1 <= self.targets < frames:
             raise InputError(
                 f"targets is {self.targets}: clips of {frames} frames have 1 to {frames - 1} beside the reference"
@@ -132,7 +133,7 @@ class MagicPoseTask:
             if self.stage == 0:
                 batch = self._prompted(clips, tokenizer, rng, batch_size)
             elif self.stage == 3:
-                batch = draw_windows(clips, rng, max(1, batch_size // self.clips.clips.frames), LABELS)
+                batch = draw_windows(clips, rng, max(1, batch_size // self.clips.frames), LABELS)
             else:
                 batch = draw_pairs(clips, rng, max(1, batch_size // self.targets), self.targets, LABELS)
             poses = batch.pop("poses")
@@ -153,7 +154,7 @@ class MagicPoseTask:
 
     def _drawn(self, poses: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Drawings; masks hold for a whole window, and for each of the targets of a pair by itself."""
-        side = min(self.clips.clips.size)
+        side = self.clips.side
         shape = poses.shape[:2]
         if self.stage != 3:
             poses = poses.reshape(-1, 1, *poses.shape[2:])
@@ -168,7 +169,7 @@ class MagicPoseTask:
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Validation puppets: reference, pose, result, truth."""
-        rows, side, defaults = [], min(self.clips.clips.size), self.model.defaults
+        rows, side, defaults = [], self.clips.side, self.model.defaults
         for seed in range(self.sheet_seed, self.sheet_seed + 3):
             clip = puppet_clip(seed, 24, (side, side))
             drawn = openpose.draw(clip.keypoints, (side, side))[::3]
