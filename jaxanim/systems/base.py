@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import os
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -68,12 +68,16 @@ def names() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
-def load(name: str, weights: str | os.PathLike) -> System:
+def load(name: str, weights: str | os.PathLike, **options: Any) -> System:
     """Loads system `name` from a weights folder.
+
+    Args:
+      options: how the parameters are held, as `jaxanim.weights.load_weights` takes them: `dtype`, float32 by
+        default and None for what is stored, and `sharding`, which lays them out on a mesh of devices.
 
     Raises:
       InputError: no such system, or a folder that does not hold its weights.
     """
     if name not in _MODULES:
         raise InputError(f"system is {name!r}: choose one of {', '.join(_MODULES)}")
-    return importlib.import_module(_MODULES[name]).load(weights)
+    return importlib.import_module(_MODULES[name]).load(weights, **options)
