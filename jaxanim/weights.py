@@ -1,4 +1,4 @@
-"""A trained system as a folder: `config.json` and one safetensors file per network.
+"""A trained system as a folder: `config.json` and one safetensors file per network, read by memory map.
 
 `config.json` holds {"format": 1, "system": name, "networks": {network: {"class": ..., "fields": {...}}},
 "settings": {name: {"class": ..., "fields": {...}}}, "metadata": {...}}; `<network>.safetensors` holds the
@@ -15,14 +15,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxanim.data.files import atomic_path
 from jaxanim.errors import InputError
+from jaxanim.tensor_file import LazyTensor, read_tensors, write_tensors
 
 FORMAT = 1
 
@@ -70,6 +70,32 @@ def save_weights(
     Raises:
       ValueError: a parameter does not fit into `dtype`, or a config's class is not in CONFIG_CLASSES.
     """
+    leaves = {
+        name: (
+            config,
+            {path: _cast(name, path, value, dtype) for path, value in flatten_dict(params, sep="/").items()},
+        )
+        for name, (config, params) in networks.items()
+    }
+    write_weights(folder, leaves, system=system, settings=settings, metadata=metadata, base=base)
+
+
+def write_weights(
+    folder: str | os.PathLike,
+    networks: Mapping[str, tuple[Any, Mapping[str, LazyTensor]]],
+    *,
+    system: str,
+    settings: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    base: str | os.PathLike | None = None,
+    report: Callable[[str, int], None] | None = None,
+) -> None:
+    """`save_weights` for leaves that are read while they are written, so that only one is in memory at a time.
+
+    Args:
+      networks: (config, leaves by '/'-joined path) of each network.
+      report: called after each leaf with its path and its number of bytes.
+    """
     folder = Path(folder)
     description = {
         "format": FORMAT,
@@ -80,17 +106,21 @@ def save_weights(
     }
     if base is not None:
         description["base"] = Path(os.path.relpath(base, folder)).as_posix()
-    for name, (_, params) in networks.items():
-        tensors = {}
-        for path, value in flatten_dict(params, sep="/").items():
-            with np.errstate(over="ignore"):
-                tensors[path] = np.asarray(value, np.float32).astype(dtype, order="C")
-            if not np.isfinite(tensors[path].astype(np.float32)).all():
-                raise ValueError(f"{name}: {path} has values beyond {jnp.dtype(dtype).name}; store float32")
-        with atomic_path(folder / f"{name}.safetensors") as path:
-            safetensors.numpy.save_file(tensors, path)
+    for name, (_, leaves) in networks.items():
+        write_tensors(folder / f"{name}.safetensors", leaves, report)
     with atomic_path(folder / "config.json") as path:
         path.write_text(json.dumps(description, indent=2) + "\n")
+
+
+def _cast(network: str, path: str, value: Any, dtype: Any) -> LazyTensor:
+    def read() -> np.ndarray:
+        with np.errstate(over="ignore"):
+            cast = np.asarray(value, np.float32).astype(dtype, order="C")
+        if not np.isfinite(cast.astype(np.float32)).all():
+            raise ValueError(f"{network}: {path} has values beyond {jnp.dtype(dtype).name}; store float32")
+        return cast
+
+    return LazyTensor(path, np.shape(value), jnp.dtype(dtype), read)
 
 
 def load_weights(
@@ -99,14 +129,19 @@ def load_weights(
     system: str | None = None,
     networks: tuple[str, ...] | None = None,
     shapes: Callable[[str, Any], Any] | None = None,
+    dtype: Any = jnp.float32,
+    sharding: Callable[[str, tuple[int, ...]], jax.sharding.Sharding] | None = None,
 ) -> dict[str, tuple[Any, Params]]:
-    """Reads what `save_weights` wrote: network name -> (config, parameters as float32 host arrays).
+    """Reads what `save_weights` wrote: network name -> (config, parameters as host arrays of `dtype`).
 
     Args:
       system: the system that the weights have to belong to.
       networks: the networks to read, all of which have to be there; by default, all that there are.
       shapes: (network name, config) -> the tree of shapes that the parameters have to have, such as
         `jax.eval_shape` of the module's `init` gives.
+      dtype: of the parameters; None keeps what is stored, as read-only memory maps: nothing is copied.
+      sharding: (path, shape) -> where a parameter goes, such as `jaxanim.training.sharding.parameter_sharding`
+        of a mesh. The parameters are then jax.Arrays, for which each device's slice, and no more, was read.
 
     Raises:
       InputError: the folder or a file is missing, damaged or cut short, the weights belong to another system,
@@ -126,11 +161,27 @@ def load_weights(
             )
         config = decode_config(description["networks"][name], folder / "config.json")
         path = folder / f"{name}.safetensors"
-        tensors = _read_tensors(path)
+        tensors = read_tensors(path)
         if shapes is not None:
             _check_shapes(path, tensors, flatten_dict(shapes(name, config), sep="/"))
-        loaded[name] = (config, unflatten_dict(tensors, sep="/"))
+        loaded[name] = (
+            config,
+            unflatten_dict(
+                {leaf: _load(leaf, tensor, dtype, sharding) for leaf, tensor in tensors.items()}, sep="/"
+            ),
+        )
     return loaded
+
+
+def _load(path: str, tensor: LazyTensor, dtype: Any, sharding: Callable | None) -> Any:
+    values = tensor.read()
+    as_stored = dtype is None
+    dtype = tensor.dtype if as_stored else jnp.dtype(dtype)
+    if sharding is None:
+        return values.astype(dtype, copy=not as_stored)
+    return jax.make_array_from_callback(
+        tensor.shape, sharding(path, tensor.shape), lambda index: values[index].astype(dtype)
+    )
 
 
 def fingerprint(folder: str | os.PathLike) -> str:
@@ -141,7 +192,9 @@ def fingerprint(folder: str | os.PathLike) -> str:
     for root in (Path(folder), *([base] if base is not None else [])):
         for path in sorted(root.rglob("*")):
             if path.suffix in (".safetensors", ".json"):
-                digest.update(path.read_bytes())
+                with path.open("rb") as file:
+                    while chunk := file.read(1 << 24):
+                        digest.update(chunk)
     return digest.hexdigest()[:16]
 
 
@@ -175,17 +228,7 @@ def read_description(folder: str | os.PathLike) -> dict[str, Any]:
     return description
 
 
-def _read_tensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        tensors = safetensors.numpy.load_file(path)
-        return {name: value.astype(np.float32) for name, value in tensors.items()}
-    except FileNotFoundError:
-        raise InputError(f"weights file {path} is missing") from None
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"weights file {path} is cut short or damaged: {error}") from None
-
-
-def _check_shapes(path: Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> None:
+def _check_shapes(path: Path, tensors: Mapping[str, LazyTensor], expected: Mapping[str, Any]) -> None:
     if missing := sorted(expected.keys() - tensors.keys()):
         raise InputError(f"weights file {path} lacks {len(missing)} tensors, such as {missing[0]}")
     if extra := sorted(tensors.keys() - expected.keys()):

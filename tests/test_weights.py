@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import chex
 import jax.numpy as jnp
@@ -177,3 +180,55 @@ def test_fingerprint_tells_other_parameters(folder):
     assert fingerprint(folder) == before
     rewrite(folder, lambda tensors: tensors.update(scale=np.array(0.25, np.float16)))
     assert fingerprint(folder) != before
+
+
+def test_kept_dtype_is_a_memory_map_of_the_file(tmp_path, params):
+    save_weights(tmp_path, {"unet": (CONFIG, params)}, system="magicanimate", dtype=jnp.bfloat16)
+    stored = load_weights(tmp_path, dtype=None)["unet"][1]["conv_in"]["kernel"]
+    assert isinstance(stored, np.memmap)
+    assert not stored.flags.writeable
+    assert stored.dtype == jnp.bfloat16
+    chex.assert_trees_all_equal(stored, params["conv_in"]["kernel"].astype(jnp.bfloat16))
+    half = load_weights(tmp_path, dtype=jnp.float16)["unet"][1]["conv_in"]["kernel"]
+    assert half.dtype == np.float16
+
+
+SHARDED = """
+import sys
+import jax, numpy as np
+from jaxanim.training.sharding import MeshShape, make_mesh, parameter_sharding
+from jaxanim.weights import load_weights
+import jaxanim.weights
+
+reads = []
+inner = jax.make_array_from_callback
+def watched(shape, sharding, callback):
+    def once(index):
+        part = callback(index)
+        reads.append((shape, part.shape))
+        return part
+    return inner(shape, sharding, once)
+jax.make_array_from_callback = watched
+
+sharding = parameter_sharding(make_mesh(MeshShape(fsdp=4)))
+config, tree = load_weights(sys.argv[1], sharding=sharding)["vae"]
+whole = load_weights(sys.argv[1])["vae"][1]
+kernel = tree["to_q"]["kernel"]
+assert kernel.sharding.spec[0] == "fsdp", kernel.sharding
+assert [shard.data.shape for shard in kernel.addressable_shards] == [(2, 6)] * 4
+np.testing.assert_array_equal(kernel, whole["to_q"]["kernel"])
+np.testing.assert_array_equal(tree["norm"]["scale"], whole["norm"]["scale"])
+assert ((8, 6), (2, 6)) in reads and ((8, 6), (8, 6)) not in reads, reads
+print("sharded")
+"""
+
+
+def test_each_device_reads_its_own_slice(tmp_path):
+    rng = np.random.default_rng(0)
+    params = {"to_q": {"kernel": rng.normal(size=(8, 6))}, "norm": {"scale": rng.normal(size=3)}}
+    save_weights(tmp_path, {"vae": (Defaults(), params)}, system="vae")
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    run = subprocess.run(
+        [sys.executable, "-c", SHARDED, str(tmp_path)], capture_output=True, text=True, env=environment
+    )
+    assert run.stdout == "sharded\n", run.stderr

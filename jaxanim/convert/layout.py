@@ -27,12 +27,9 @@ def from_torch(state_dict: Mapping[str, np.ndarray]) -> dict:
     """
     params: dict = {}
     for key, value in state_dict.items():
-        *path, leaf = _join_indices(key)
         value = np.asarray(value)
-        if leaf == "weight":
-            leaf, value = _weight_from_torch(path[-1] if path else "", value)
-        elif leaf in WEIGHTS:
-            raise InputError(f"key {key!r} ends in {leaf!r}; no PyTorch parameter of these networks does")
+        (*path, leaf), axes = place(key, value.ndim)
+        value = value.transpose(axes)
         node = params
         for name in path:
             node = node.setdefault(name, {})
@@ -42,6 +39,24 @@ def from_torch(state_dict: Mapping[str, np.ndarray]) -> dict:
             raise InputError(f"key {key!r} meets another key in the same parameter")
         node[leaf] = value
     return params
+
+
+def place(key: str, ndim: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """(path of the leaf, axes to transpose the tensor by) of a PyTorch parameter with `ndim` axes.
+
+    Raises InputError for a key that the rule cannot bring back.
+    """
+    *path, leaf = _join_indices(key)
+    same = tuple(range(ndim))
+    if leaf in WEIGHTS:
+        raise InputError(f"key {key!r} ends in {leaf!r}; no PyTorch parameter of these networks does")
+    if leaf != "weight":
+        return (*path, leaf), same
+    if ndim == 1:
+        return (*path, "scale"), same
+    if ndim == 2 and path and path[-1].endswith("embedding"):
+        return (*path, "embedding"), same
+    return (*path, "kernel"), (*same[2:], *same[1::-1])
 
 
 def to_torch(params: Mapping) -> dict[str, np.ndarray]:
@@ -71,14 +86,6 @@ def _join_indices(key: str) -> list[str]:
 def _split_index(name: str) -> str:
     match = INDEXED.fullmatch(name)
     return name if match is None or name in NUMBERED_NAMES else f"{_split_index(match[1])}.{match[2]}"
-
-
-def _weight_from_torch(module: str, value: np.ndarray) -> tuple[str, np.ndarray]:
-    if value.ndim == 1:
-        return "scale", value
-    if value.ndim == 2 and module.endswith("embedding"):
-        return "embedding", value
-    return "kernel", np.moveaxis(value, (0, 1), (-1, -2))
 
 
 def _weight_to_torch(leaf: str, value: np.ndarray) -> np.ndarray:

@@ -74,11 +74,13 @@ def names() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
-def load(name: str, weights: str | os.PathLike, base: str | os.PathLike | None = None) -> System:
+def load(name: str, weights: str | os.PathLike, base: str | os.PathLike | None = None, **options: Any) -> System:
     """Loads system `name` from a weights folder.
 
     Args:
       base: another folder of base networks under the trained parts, for systems that plug into any base.
+      options: how the parameters are held, as `jaxanim.weights.load_weights` takes them: `dtype`, float32 by
+        default and None for what is stored, and `sharding`, which lays them out on a mesh of devices.
 
     Raises:
       InputError: no such system, a folder that does not hold its weights, or a base for a system that has
@@ -86,10 +88,10 @@ def load(name: str, weights: str | os.PathLike, base: str | os.PathLike | None =
     """
     module = _module(name)
     if base is None:
-        return module.load(weights)
+        return module.load(weights, **options)
     if "base" not in inspect.signature(module.load).parameters:
         raise InputError(f"base is {base}, but the weights of {name} hold all of its networks; leave it out")
-    return module.load(weights, base=base)
+    return module.load(weights, base=base, **options)
 
 
 def cue(name: str) -> str:

@@ -4,16 +4,17 @@ weights folder that has them, a "stable_diffusion" one or another system's."""
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import PyTree
 
 from jaxanim.errors import InputError
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.motion import split_motion
+from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import Tokenizer, load_tokenizer
 from jaxanim.models.unet_config import UNetConfig, image_form
 from jaxanim.models.vae import VAEConfig
-from jaxanim.systems.networks import shapes
 from jaxanim.weights import load_weights
 
 NETWORKS = ("vae", "text_encoder", "unet")
@@ -32,13 +33,15 @@ class BaseModel:
     tokenizer: Tokenizer
 
 
-def load_base(folder: str | os.PathLike) -> BaseModel:
+def load_base(folder: str | os.PathLike, **options: Any) -> BaseModel:
     """The base in a weights folder; motion modules that another system put into its UNet are left out.
+
+    `options` are those of `jaxanim.systems.load`.
 
     Raises:
       InputError: the folder has no base's networks, or they are damaged.
     """
-    loaded = load_weights(folder, networks=NETWORKS, shapes=shapes)
+    loaded = load_weights(folder, networks=NETWORKS, shapes=parameter_shapes, **options)
     params = {name: tree for name, (_, tree) in loaded.items()}
     params["unet"] = split_motion(params["unet"])[0]
     return BaseModel(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -70,11 +70,15 @@ def _divides(axis: str | tuple[str, ...] | None, size: int, mesh: Mesh | Abstrac
     return size % int(np.prod([mesh.shape[name] for name in names])) == 0
 
 
+def parameter_sharding(mesh: Mesh, table: Table = PARAMETERS) -> Callable[[str, tuple[int, ...]], NamedSharding]:
+    """(path, shape) -> where the table puts a parameter on `mesh`: for `jaxanim.weights.load_weights`."""
+    return lambda path, shape: NamedSharding(mesh, spec_for(path, shape, mesh, table))
+
+
 def shard_parameters(flat: Mapping[str, jax.Array], mesh: Mesh, table: Table = PARAMETERS) -> dict[str, jax.Array]:
     """Parameters by path, each put where the table says."""
     return {
-        path: jax.device_put(leaf, NamedSharding(mesh, spec_for(path, leaf.shape, mesh, table)))
-        for path, leaf in flat.items()
+        path: jax.device_put(leaf, parameter_sharding(mesh, table)(path, leaf.shape)) for path, leaf in flat.items()
     }
 
 

@@ -9,12 +9,12 @@ import pytest
 from jaxanim.models.appearance import AppearanceEncoder, keys_and_values
 from jaxanim.models.controlnet import ControlNet
 from jaxanim.models.readers import reader_sites
+from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet import UNet
 from jaxanim.models.unet_config import image_form
 from jaxanim.nn.attention import SelfAttention
 from jaxanim.systems.magicpose.config import MagicPoseConfig
 from jaxanim.systems.magicpose.losses import TRAINABLE, loss
-from jaxanim.systems.networks import shapes
 from jaxanim.training.partition import combine, partition
 from tests.systems.tiny_pose import tiny_pose
 
@@ -88,7 +88,7 @@ def test_every_transformer_block_reads_and_keys_are_the_models_own():
 def test_at_full_size_all_16_blocks_store_and_the_model_is_a_unet_without_output_layers():
     config = MagicPoseConfig()
     assert len(reader_sites(config.unet)) == 16
-    base, model = (shapes(name, image_form(config.unet)) for name in ("unet", "appearance_model"))
+    base, model = (parameter_shapes(name, image_form(config.unet)) for name in ("unet", "appearance_model"))
     counts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (base, model)]
     # Stable Diffusion 1.5's UNet, and what conv_norm_out and conv_out hold of it.
     assert counts == [859_520_964, 859_520_964 - (2 * 320 + 9 * 320 * 4 + 4)]

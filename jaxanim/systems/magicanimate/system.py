@@ -4,21 +4,22 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import load_tokenizer, save_tokenizer
 from jaxanim.systems.base import Defaults, make_options
 from jaxanim.systems.conditions import prepare
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
-from jaxanim.systems.networks import shapes
 from jaxanim.weights import load_settings, load_weights, save_weights
 
-__all__ = ["CUE", "NAME", "MagicAnimate", "load", "prepare", "save", "shapes"]
+__all__ = ["CUE", "NAME", "MagicAnimate", "load", "prepare", "save"]
 
 NAME = "magicanimate"
 CUE = "densepose"
@@ -75,10 +76,13 @@ class MagicAnimate:
         )
 
 
-def load(weights: str | os.PathLike) -> MagicAnimate:
-    """MagicAnimate from a weights folder; raises InputError for anything that is not its weights, whole."""
+def load(weights: str | os.PathLike, **options: Any) -> MagicAnimate:
+    """MagicAnimate from a weights folder; raises InputError for anything that is not its weights, whole.
+
+    `options` are those of `jaxanim.weights.load_weights`: `dtype` and `sharding`.
+    """
     settings = load_settings(weights)
-    networks = load_weights(weights, system=NAME, networks=NETWORKS, shapes=shapes)
+    networks = load_weights(weights, system=NAME, networks=NETWORKS, shapes=parameter_shapes, **options)
     configs = {name: config for name, (config, _) in networks.items() if name != "appearance_encoder"}
     config = MagicAnimateConfig(**configs, **settings)
     params = {name: tree for name, (_, tree) in networks.items()}

@@ -12,13 +12,13 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxanim.errors import InputError
 from jaxanim.models.motion import merge_motion, split_motion
+from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet_config import image_form
 from jaxanim.systems.base import Defaults, make_options
 from jaxanim.systems.base_model import BaseModel, check_fits, load_base
 from jaxanim.systems.conditions import prepare
 from jaxanim.systems.magicpose.animate import Options, animate
 from jaxanim.systems.magicpose.config import MagicPoseConfig
-from jaxanim.systems.networks import shapes
 from jaxanim.weights import base_folder, load_settings, load_weights, read_description, save_weights
 
 NAME = "magicpose"
@@ -76,25 +76,27 @@ class MagicPose:
         )
 
 
-def load(weights: str | os.PathLike, base: str | os.PathLike | None = None) -> MagicPose:
+def load(weights: str | os.PathLike, base: str | os.PathLike | None = None, **options: Any) -> MagicPose:
     """MagicPose from a folder of trained parts and the base that it names, or another base of the family.
+
+    `options` are those of `jaxanim.systems.load`.
 
     Raises:
       InputError: parts or base are missing or damaged, or the base is of another architecture than the parts.
     """
-    parts, settings = load_parts(weights)
+    parts, settings = load_parts(weights, **options)
     base = base or base_folder(weights)
     if base is None:
         raise InputError(f"weights folder {weights} names no base model: name its folder as base")
-    foundation = load_base(base)
+    foundation = load_base(base, **options)
     check_fits(foundation.unet, parts["appearance_model"][0], weights, base)
     return MagicPose(*assemble(foundation, parts, settings))
 
 
-def load_parts(weights: str | os.PathLike) -> tuple[dict[str, tuple[Any, PyTree]], dict[str, Any]]:
+def load_parts(weights: str | os.PathLike, **options: Any) -> tuple[dict[str, tuple[Any, PyTree]], dict[str, Any]]:
     """(networks with their configs, settings) of a folder of trained parts; "motion" where there is one."""
     motion = ("motion",) if "motion" in read_description(weights)["networks"] else ()
-    networks = load_weights(weights, system=NAME, networks=(*PARTS, *motion), shapes=shapes)
+    networks = load_weights(weights, system=NAME, networks=(*PARTS, *motion), shapes=parameter_shapes, **options)
     return networks, load_settings(weights)
 
 

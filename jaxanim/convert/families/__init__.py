@@ -1,0 +1,1 @@
+"""One table of names per kind of network, each turning the checkpoints' namings into diffusers'."""

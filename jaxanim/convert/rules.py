@@ -1,0 +1,61 @@
+"""Tables of patterns that turn a checkpoint's names into diffusers', and the check that they do so one to one."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxanim.errors import InputError
+from jaxanim.tensor_file import LazyTensor
+
+Tensors = Mapping[str, LazyTensor]
+Rules = Sequence[tuple[str, str]]
+"""(pattern that a whole name has to match, its new name in `re.sub`'s notation)."""
+Drops = Sequence[tuple[str, str]]
+"""(pattern that a whole name has to match, why it is left out)."""
+
+
+class Renamed(NamedTuple):
+    """Tensors under new names, and the file's names left out on purpose with the reason."""
+
+    tensors: dict[str, LazyTensor]
+    dropped: dict[str, str]
+
+
+def rename(path: Path, what: str, tensors: Tensors, rules: Rules, drops: Drops = ()) -> Renamed:
+    """Applies a table; each name has to be dropped by one pattern or renamed by exactly one rule.
+
+    Raises:
+      InputError: a name that no pattern knows, or two names that meet in one.
+      ValueError: two rules for one name: the table is wrong.
+    """
+    renamed, dropped, unknown = {}, {}, []
+    for key, tensor in tensors.items():
+        reason = next((reason for pattern, reason in drops if re.fullmatch(pattern, key)), None)
+        if reason is not None:
+            dropped[tensor.name] = reason
+            continue
+        names = [match.expand(name) for pattern, name in rules if (match := re.fullmatch(pattern, key))]
+        if len(names) > 1:
+            raise ValueError(f"{len(names)} rules match {key!r}")
+        if not names:
+            unknown.append(tensor.name)
+        elif names[0] in renamed:
+            raise InputError(
+                f"checkpoint {path} holds the {what}'s {names[0]} twice, the second time as {tensor.name}"
+            )
+        else:
+            renamed[names[0]] = tensor
+    if unknown:
+        raise InputError(f"checkpoint {path} holds {count(unknown)} that belong to no {what} known here")
+    return Renamed(renamed, dropped)
+
+
+def count(keys: Sequence[str]) -> str:
+    """`keys` in words for a message: how many, and the first."""
+    return f"a tensor {keys[0]!r}" if len(keys) == 1 else f"{len(keys)} tensors, such as {keys[0]!r},"
+
+
+def modules(pairs: Mapping[str, str]) -> Rules:
+    """Rules that move whole modules: the parameters `old.*` become `new.*`."""
+    return [(re.escape(old) + r"\.(weight|bias)", rf"{new}.\1") for old, new in pairs.items()]

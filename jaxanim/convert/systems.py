@@ -1,0 +1,219 @@
+"""What a path holds as a whole, and the weights folder that becomes of it."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxanim.convert import infer
+from jaxanim.convert.parts import Part, find_parts
+from jaxanim.convert.source import find_weights, open_source, read_json
+from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.errors import InputError
+from jaxanim.systems.base import Defaults
+
+MAGICANIMATE_FOLDERS = ("densepose_controlnet", "appearance_encoder", "temporal_attention")
+# A diffusers pipeline's folders that hold networks, and the networks' names here.
+PIPELINE = {"vae": "vae", "unet": "unet", "text_encoder": "text_encoder", "image_encoder": "image_encoder"}
+BASE_NETWORKS = ("vae", "text_encoder", "unet")
+
+FAMILIES = {
+    "stable_diffusion": "Stable Diffusion 1.5",
+    "image_variations": "Stable Diffusion Image Variations",
+    "magicanimate": "MagicAnimate",
+    "magicpose": "MagicPose",
+    "animatediff": "AnimateDiff with its base",
+    "controlnet": "ControlNet",
+    "motion": "AnimateDiff's motion modules",
+    "appearance_encoder": "an appearance encoder",
+    "clip": "CLIP",
+    "text_encoder": "CLIP's text encoder",
+    "image_encoder": "CLIP's image encoder",
+    "vae": "Stable Diffusion's autoencoder",
+    "unet": "Stable Diffusion's UNet",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """Everything that goes into one weights folder.
+
+    Attributes:
+      system: its name in the folder's config.json.
+      networks: config and parts of each network; a UNet with motion modules has two parts.
+      settings: stored beside the networks (`jaxanim.weights.load_settings`).
+      tokenizer: a folder with vocab.json and merges.txt, where there is one.
+    """
+
+    system: str
+    networks: Mapping[str, tuple[Any, tuple[Part, ...]]]
+    settings: Mapping[str, Any]
+    tokenizer: Path | None
+
+
+def assemble(src: Path, base: Path | None, vae: Path | None, tokenizer: Path | None) -> Whole:
+    """Recognises `src` and adds to it what the other paths give.
+
+    Raises InputError where something is missing, too much or does not fit.
+    """
+    if (src / "config.json").is_file() and read_json(src / "config.json").get("format") is not None:
+        raise InputError(f"{src} is a weights folder of jaxanim's already; it needs no converting")
+    parts = _by_network(src, read_parts(src))
+    system = _system(set(parts))
+    found = _diffusion(src), _tokenizer(src)
+    if base is not None:
+        parts, system, found = _with_base(src, system, parts, base, found)
+    if vae is not None:
+        if "vae" not in parts or len(parts) == 1:
+            raise InputError(f"--vae is {vae}, but {src} is {FAMILIES[system]}, no whole model with one to replace")
+        parts["vae"] = _only(vae, "vae")
+    if system == "magicanimate" and (missing := [name for name in BASE_NETWORKS if name not in parts]):
+        raise InputError(
+            f"{src} is MagicAnimate, without {', '.join(missing)}; name Stable Diffusion 1.5 with --base"
+        )
+    networks = _networks(parts)
+    _check_fit(networks)
+    diffusion, folder = found
+    needs_tokenizer = len(networks) > 1 and "text_encoder" in networks and system != "clip"
+    folder = _checked_tokenizer(tokenizer) if tokenizer is not None else folder
+    if needs_tokenizer and folder is None:
+        raise InputError(
+            f"{src} comes without its tokenizer, which {FAMILIES[system]} needs; name a folder with vocab.json and "
+            "merges.txt (CLIP ViT-L/14's) with --tokenizer"
+        )
+    return Whole(system, networks, _settings(system, diffusion), folder if needs_tokenizer else None)
+
+
+def read_parts(path: Path) -> list[Part]:
+    """The networks under a path: MagicAnimate's three folders, a diffusers pipeline, or a file or folder of one."""
+    if all((path / name).is_dir() for name in MAGICANIMATE_FOLDERS):
+        return [part for name in MAGICANIMATE_FOLDERS for part in find_parts(open_source(path / name))]
+    folders = [name for name in PIPELINE if (path / name).is_dir()]
+    if path.is_dir() and folders and find_weights(path) is None:
+        parts = []
+        for folder in folders:
+            for part in find_parts(open_source(path / folder)):
+                if part.network != PIPELINE[folder]:
+                    raise InputError(
+                        f"folder {path / folder} holds {FAMILIES[part.network]}; it should hold its {folder}"
+                    )
+                parts.append(part)
+        return parts
+    return find_parts(open_source(path))
+
+
+def _by_network(path: Path, parts: list[Part]) -> dict[str, Part]:
+    named: dict[str, Part] = {}
+    for part in parts:
+        if part.network in named:
+            raise InputError(f"{path} holds two networks of the kind {part.network}; it should hold one")
+        named[part.network] = part
+    return named
+
+
+def _system(names: set[str]) -> str:
+    if {"controlnet", "appearance_encoder", "motion"} <= names:
+        return "magicanimate"
+    if len(names) == 1:
+        return next(iter(names))
+    if names == {"text_encoder", "image_encoder"}:
+        return "clip"
+    if "appearance_encoder" in names:
+        return "magicpose"
+    if "controlnet" in names:
+        return "controlnet"
+    return "image_variations" if "image_encoder" in names and "text_encoder" not in names else "stable_diffusion"
+
+
+def _with_base(src, system, parts, base, found):
+    if system == "appearance_encoder":  # MagicPose's first stage holds nothing else
+        system = "magicpose"
+    if system not in ("magicanimate", "magicpose", "motion", "controlnet"):
+        raise InputError(f"--base is {base}, but {src} is {FAMILIES[system]}, which is not built on another model")
+    others = _by_network(base, read_parts(base))
+    if missing := [name for name in BASE_NETWORKS if name not in others]:
+        raise InputError(
+            f"--base is {base}, which lacks its {', '.join(missing)}; it should be Stable Diffusion 1.5"
+        )
+    parts = {name: others[name] for name in BASE_NETWORKS} | parts
+    diffusion, tokenizer = found
+    found = diffusion or _diffusion(base), tokenizer or _tokenizer(base)
+    return parts, "animatediff" if system == "motion" else system, found
+
+
+def _only(path: Path, network: str) -> Part:
+    for part in find_parts(open_source(path)):
+        if part.network == network:
+            return part
+    raise InputError(f"--{network} is {path}, which holds no {FAMILIES[network]}")
+
+
+def _networks(parts: Mapping[str, Part]) -> dict[str, tuple[Any, tuple[Part, ...]]]:
+    """Motion modules join the UNet where there is one."""
+    networks = {name: (part.config, (part,)) for name, part in parts.items()}
+    if {"motion", "unet"} <= parts.keys():
+        motion, unet = parts["motion"], parts["unet"]
+        config = infer.with_motion(motion.path, unet.config, motion.config)
+        networks["unet"] = config, (unet, motion)
+        del networks["motion"]
+    if "appearance_encoder" in parts and "unet" in parts:  # they store and read in the same blocks
+        config, own = networks["unet"]
+        networks["unet"] = dataclasses.replace(config, readers=parts["appearance_encoder"].config.readers), own
+    return networks
+
+
+def _check_fit(networks: Mapping[str, tuple[Any, tuple[Part, ...]]]) -> None:
+    """Networks of one system have to work on the same latents and features."""
+    if "unet" not in networks:
+        return
+    unet, (first, *_) = networks["unet"]
+    for name in ("appearance_encoder", "controlnet"):
+        if name not in networks:
+            continue
+        config, (part, *_) = networks[name]
+        for field in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
+            _check_equal(f"{field} of {part.path}", getattr(config, field), f"{first.path}", getattr(unet, field))
+    for name, field in (("text_encoder", "hidden_size"), ("vae", "latent_channels")):
+        if name in networks:
+            config, (part, *_) = networks[name]
+            theirs = unet.cross_attention_dim if name == "text_encoder" else unet.out_channels
+            _check_equal(f"{field} of {part.path}", getattr(config, field), f"{first.path}", theirs)
+
+
+def _check_equal(what: str, value: Any, where: str, other: Any) -> None:
+    if value != other:
+        raise InputError(f"{what} is {value}; the UNet of {where} is made for {other}")
+
+
+def _settings(system: str, diffusion: DiffusionConfig | None) -> dict[str, Any]:
+    if system == "magicanimate":  # its own sampler, whatever the base's is
+        return {"diffusion": DiffusionConfig(beta_schedule="linear"), "defaults": Defaults()}
+    if system == "magicpose":
+        return {"diffusion": diffusion or DiffusionConfig(), "defaults": Defaults(steps=50, guidance=7.0)}
+    if system in ("stable_diffusion", "image_variations", "animatediff", "controlnet"):
+        return {"diffusion": diffusion or DiffusionConfig()}
+    return {}
+
+
+def _diffusion(path: Path) -> DiffusionConfig | None:
+    """The noise schedule and spacing of a diffusers folder's scheduler."""
+    file = path / "scheduler" / "scheduler_config.json"
+    if not file.is_file():
+        return None
+    json = read_json(file)
+    names = {field.name: field.name for field in dataclasses.fields(DiffusionConfig)} | {
+        "spacing": "timestep_spacing"
+    }
+    return DiffusionConfig(**{ours: json[theirs] for ours, theirs in names.items() if theirs in json})
+
+
+def _tokenizer(path: Path) -> Path | None:
+    folder = path / "tokenizer"
+    return folder if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file() else None
+
+
+def _checked_tokenizer(folder: Path) -> Path:
+    for place in (folder, folder / "tokenizer"):
+        if (place / "vocab.json").is_file() and (place / "merges.txt").is_file():
+            return place
+    raise InputError(f"--tokenizer is {folder}, which lacks vocab.json or merges.txt; both should be there")

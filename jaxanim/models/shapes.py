@@ -1,0 +1,50 @@
+"""The shapes of every network's parameters, told from its config alone (`jax.eval_shape`: nothing is allocated)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from jaxanim.models.appearance import AppearanceEncoder
+from jaxanim.models.clip_text import CLIPText
+from jaxanim.models.clip_vision import CLIPVision
+from jaxanim.models.controlnet import ControlNet
+from jaxanim.models.motion import split_motion
+from jaxanim.models.parameters import example_inputs
+from jaxanim.models.unet import UNet
+from jaxanim.models.vae import VAE
+
+
+def parameter_shapes(network: str, config: Any) -> PyTree:
+    """The parameter tree of a network, with shapes in place of arrays.
+
+    Args:
+      network: "vae", "text_encoder", "image_encoder", "unet", "controlnet", "appearance_encoder" (truncated,
+        MagicAnimate's), "appearance_model" (whole, MagicPose's) or "motion" (the motion modules of the UNet that
+        `config` describes, and nothing else of it).
+    """
+    if network == "motion":
+        return split_motion(parameter_shapes("unet", config))[1]
+    module, inputs = _module(network, config)
+    return jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
+
+
+def _module(network: str, config: Any) -> tuple[Any, tuple[jax.ShapeDtypeStruct, ...]]:
+    if network == "vae":
+        return VAE(config), (_like(1, 1, config.downscale, config.downscale, config.in_channels),)
+    if network == "text_encoder":
+        return CLIPText(config), (_like(1, min(2, config.max_position_embeddings), dtype=jnp.int32),)
+    if network == "image_encoder":
+        return CLIPVision(config), (_like(1, config.image_size, config.image_size, config.num_channels),)
+    inputs = example_inputs(config)
+    if network == "controlnet":
+        side = inputs[0].shape[2] * 2 ** (len(config.conditioning_embedding_out_channels) - 1)
+        return ControlNet(config), (*inputs, _like(1, 1, side, side, config.conditioning_channels))
+    if network in ("appearance_encoder", "appearance_model"):
+        return AppearanceEncoder(config, truncated=network == "appearance_encoder"), inputs
+    return UNet(config), inputs
+
+
+def _like(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
