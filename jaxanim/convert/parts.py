@@ -67,6 +67,9 @@ class Part(NamedTuple):
 def find_parts(source: Source) -> list[Part]:
     """The networks in a source; raises InputError where a name belongs to none, or no network is known by it."""
     dropped = dict.fromkeys(source.others, "no tensor: the trainer's own state")
+    if all(key.startswith("module.") for key in source.tensors):  # saved from inside a data-parallel wrapper
+        bare = {key.removeprefix("module."): tensor for key, tensor in source.tensors.items()}
+        source = dataclasses.replace(source, tensors=bare)
     if any(key.startswith(MODELS) for key in source.tensors):
         parts = _model_parts(source, dropped)
     else:

@@ -104,4 +104,6 @@ def _open_shards(index: Path) -> Source:
         if key not in shards[name]:
             raise InputError(f"shard {shard} lacks {key}, which {index.name} says it holds")
         tensors[key] = shards[name][key]
+    if extra := [key for shard in shards.values() for key in shard if key not in tensors]:
+        raise InputError(f"the shards beside {index} hold {extra[0]!r}, of which {index.name} says nothing")
     return Source(index, tensors)

@@ -89,7 +89,8 @@ def read_parts(path: Path) -> list[Part]:
     if all((path / name).is_dir() for name in MAGICANIMATE_FOLDERS):
         return [part for name in MAGICANIMATE_FOLDERS for part in find_parts(open_source(path / name))]
     folders = [name for name in PIPELINE if (path / name).is_dir()]
-    if path.is_dir() and folders and find_weights(path) is None:
+    # Some pipelines' folders hold the same model as single files too.
+    if folders and ((path / "model_index.json").is_file() or find_weights(path) is None):
         parts = []
         for folder in folders:
             for part in find_parts(open_source(path / folder)):

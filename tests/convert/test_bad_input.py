@@ -58,6 +58,15 @@ def one_shard_missing(folder, states):
     return folder
 
 
+def a_tensor_too_many_in_a_shard(folder, states):
+    oracle.make_unet(UNET).save_pretrained(folder, max_shard_size="300KB")
+    index = folder / "diffusion_pytorch_model.safetensors.index.json"
+    places = json.loads(index.read_text())
+    places["weight_map"].pop("conv_in.bias")
+    index.write_text(json.dumps(places))
+    return folder
+
+
 def header(path, change):
     """Rewrites a safetensors file's header."""
     data = path.read_bytes()
@@ -115,6 +124,8 @@ CASES = {
         "is Stable Diffusion XL; it should be"),
     "a LoRA": (lambda tmp, s: layouts.save({"lora_unet_down_x.alpha": torch.ones(2)}, tmp / "x.safetensors"), "is a LoRA"),
     "missing shard": (lambda tmp, s: one_shard_missing(tmp / "unet", s), "shard .* is missing; .*index.json says"),
+    "shard with more than its index says": (
+        lambda tmp, s: a_tensor_too_many_in_a_shard(tmp / "unet", s), "hold 'conv_in.bias', of which .*index.json says"),
     "mixed dtypes": (
         saved("vae", quant_conv__bias=torch.ones(8).half()),
         "mixes dtypes, float(32|16) in .* and float(32|16) in .*; say with --dtype"),

@@ -46,6 +46,8 @@ def pipeline(tmp_path_factory):
     """(networks, converted folder) of a Stable Diffusion in a diffusers folder."""
     folder = tmp_path_factory.mktemp("sd")
     nets = layouts.write_pipeline(folder / "sd15", oracle.make_unet(TINY), tiny_vae(), tiny_text())
+    for name in ("v1-5-pruned.safetensors", "v1-5-pruned-emaonly.ckpt"):  # as in the released folder
+        (folder / "sd15" / name).touch()
     assert main([str(folder / "sd15"), str(folder / "out")]) == 0
     return nets, folder / "out"
 

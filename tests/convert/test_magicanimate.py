@@ -204,9 +204,13 @@ def test_magicpose_s_final_file(tmp_path, capsys, base):
     assert kept + dropped == len(state)
 
 
-def test_magicpose_s_first_stage_on_its_base(tmp_path, base):
+@pytest.mark.parametrize("wrapper", ["", "module."])
+def test_magicpose_s_first_stage_on_its_base(tmp_path, base, wrapper):
     appearance = magicpose_states()[1]
-    state = {f"control_model.{key}": value for key, value in layouts.compvis_unet(appearance.state_dict()).items()}
+    state = {
+        f"{wrapper}control_model.{key}": value
+        for key, value in layouts.compvis_unet(appearance.state_dict()).items()
+    }
     src = layouts.save(state, tmp_path / "model_state-10000.th")
     assert main([str(src), str(tmp_path / "out"), "--base", str(base[0])]) == 0
     loaded = load_weights(tmp_path / "out", system="magicpose")

@@ -1,14 +1,23 @@
 """Single files in CompVis' names: diffusers' own conversion functions say what each name means."""
 
+from pathlib import Path
+
 import chex
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+import diffusers
 from diffusers.loaders import single_file_utils
 
 from jaxanim.convert.__main__ import main
+from jaxanim.convert.families.controlnet import original
+from jaxanim.convert.families.unet import compvis as compvis_unet
+from jaxanim.convert.families.vae import compvis as compvis_vae
+from jaxanim.convert.rules import rename
+from jaxanim.models.unet_config import UNetConfig
+from jaxanim.tensor_file import LazyTensor
 from jaxanim.weights import load_settings, load_weights, read_description
 from tests.convert import layouts
 from tests.convert.layouts import CONTROLNET, UNET, oracle, torch
@@ -45,6 +54,48 @@ def test_the_names_written_here_are_those_that_diffusers_reads(nets):
     control = oracle.make_controlnet(CONTROLNET)
     original = {f"control_model.{k}": v for k, v in layouts.compvis_unet(control.state_dict()).items()}
     same(single_file_utils.convert_controlnet_checkpoint(original, control.config), control.state_dict())
+
+
+def meta_states():
+    """Stable Diffusion 1.5's networks at their full size, as shapes alone."""
+    depth = {"cross_attention_dim": 768, "attention_head_dim": 8}
+    with torch.device("meta"):
+        return {
+            "unet": diffusers.UNet2DConditionModel(**depth),
+            "controlnet": diffusers.ControlNetModel(**depth),
+            "vae": diffusers.AutoencoderKL(
+                block_out_channels=(128, 256, 512, 512), layers_per_block=2,
+                down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+            ),
+        }  # fmt: skip
+
+
+def test_every_name_of_the_full_depth():
+    """All 686 names of the UNet, 248 of the autoencoder and 340 of ControlNet, each against diffusers' reading."""
+    meta = meta_states()
+    unet = layouts.compvis_unet(meta["unet"].state_dict(), UNetConfig())
+    control = layouts.compvis_unet(meta["controlnet"].state_dict(), UNetConfig())
+    vae = layouts.compvis_vae(meta["vae"].state_dict(), levels=4)
+    config = {**meta["unet"].config}
+    cases = [
+        (686, unet, compvis_unet(unet),
+         single_file_utils.convert_ldm_unet_checkpoint({f"model.diffusion_model.{k}": v for k, v in unet.items()}, config)),
+        (340, control, original(control),
+         single_file_utils.convert_controlnet_checkpoint(dict(control), meta["controlnet"].config)),
+        (248, vae, compvis_vae(vae),
+         single_file_utils.convert_ldm_vae_checkpoint({f"first_stage_model.{k}": v for k, v in vae.items()}, meta["vae"].config)),
+    ]  # fmt: skip
+    for count, state, rules, theirs in cases:
+        lazy = {key: LazyTensor(key, tuple(value.shape), np.dtype("f4"), None) for key, value in state.items()}
+        ours = rename(Path("file"), "network", lazy, rules)
+        assert len(ours.tensors) == count
+        assert ours.dropped == {}
+        assert ours.tensors.keys() == theirs.keys()
+        for name, tensor in ours.tensors.items():
+            if "mid_block.attentions.0.to_" in name and len(tensor.shape) == 4:  # made linear, so another object
+                assert tuple(theirs[name].shape) == tensor.shape[:2]
+            else:
+                assert theirs[name] is state[tensor.name], name
 
 
 @pytest.mark.parametrize("form", ["safetensors", "ckpt with state_dict and averages"])
