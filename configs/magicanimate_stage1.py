@@ -25,7 +25,7 @@ config = Experiment(
         targets=4,
         timestep_power=2.0,
     ),
-    steps=1900,
+    steps=1100,
     batch_size=32,
     optimizer="muon",
     learning_rate=1e-3,
