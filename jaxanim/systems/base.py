@@ -68,12 +68,15 @@ def names() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
-def load(name: str, weights: str | os.PathLike) -> System:
+def load(name: str, weights: str | os.PathLike, dtype: str | None = None) -> System:
     """Loads system `name` from a weights folder.
+
+    Args:
+      dtype: "float32", or "bfloat16" or "float16" for half the memory; None is what the weights' configs say.
 
     Raises:
       InputError: no such system, or a folder that does not hold its weights.
     """
     if name not in _MODULES:
         raise InputError(f"system is {name!r}: choose one of {', '.join(_MODULES)}")
-    return importlib.import_module(_MODULES[name]).load(weights)
+    return importlib.import_module(_MODULES[name]).load(weights, dtype=dtype)

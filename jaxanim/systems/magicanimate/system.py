@@ -11,15 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxanim.errors import InputError
-from jaxanim.models.appearance import AppearanceEncoder
-from jaxanim.models.clip_text import CLIPText, embed_prompts
-from jaxanim.models.controlnet import ControlNet
+from jaxanim.models.clip_text import embed_prompts
 from jaxanim.models.tokenizer import load_tokenizer, save_tokenizer
-from jaxanim.models.unet import UNet
-from jaxanim.models.vae import VAE
 from jaxanim.systems.base import Defaults
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
+from jaxanim.systems.networks import networks_in_dtype, shapes
 from jaxanim.weights import load_settings, load_weights, save_weights
 
 NAME = "magicanimate"
@@ -78,10 +75,13 @@ class MagicAnimate:
         )
 
 
-def load(weights: str | os.PathLike) -> MagicAnimate:
-    """MagicAnimate from a weights folder; raises InputError for anything that is not its weights, whole."""
+def load(weights: str | os.PathLike, dtype: str | None = None) -> MagicAnimate:
+    """MagicAnimate from a weights folder, in `dtype` ("bfloat16", "float16") or float32.
+
+    Raises InputError for anything that is not its weights, whole.
+    """
     settings = load_settings(weights)
-    networks = load_weights(weights, system=NAME, networks=NETWORKS, shapes=shapes)
+    networks = networks_in_dtype(load_weights(weights, system=NAME, networks=NETWORKS, shapes=shapes), dtype)
     configs = {name: config for name, (config, _) in networks.items() if name != "appearance_encoder"}
     config = MagicAnimateConfig(**configs, **settings)
     params = {name: tree for name, (_, tree) in networks.items()}
@@ -93,25 +93,6 @@ def prepare(params: PyTree, config: MagicAnimateConfig, tokenizer) -> PyTree:
     params = jax.tree.map(jnp.asarray, params)
     empty = embed_prompts(params["text_encoder"], config.text_encoder, tokenizer, [""])[0]
     return params | {"empty_prompt": empty}
-
-
-def shapes(network: str, config) -> PyTree:
-    """The parameter shapes that a network of this config has."""
-    key, t = jax.random.key(0), jnp.zeros(1)
-    if network == "vae":
-        side = config.downscale
-        return jax.eval_shape(VAE(config).init, key, jnp.zeros((1, 1, side, side, config.in_channels)))["params"]
-    if network == "text_encoder":
-        return jax.eval_shape(CLIPText(config).init, key, jnp.zeros((1, 2), jnp.int32))["params"]
-    side = 2 ** (len(config.block_out_channels) - 1)
-    x = jnp.zeros((1, 1, side, side, config.in_channels))
-    text = jnp.zeros((1, 2, config.cross_attention_dim))
-    if network == "controlnet":
-        scale = 2 ** (len(config.conditioning_embedding_out_channels) - 1)
-        cond = jnp.zeros((1, 1, side * scale, side * scale, config.conditioning_channels))
-        return jax.eval_shape(ControlNet(config).init, key, x, t, text, cond)["params"]
-    module = AppearanceEncoder if network == "appearance_encoder" else UNet
-    return jax.eval_shape(module(config).init, key, x, t, text)["params"]
 
 
 def save(params: PyTree, config: MagicAnimateConfig, tokenizer, folder: str | os.PathLike, metadata=None) -> None:
