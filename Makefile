@@ -10,7 +10,7 @@ FRAMES ?= 48
 SIZE ?= 128x128
 OUT ?= out
 
-.PHONY: animate test lint bench clean
+.PHONY: animate test test-full lint bench clean
 
 animate: .venv/core.stamp
 	$(PY) -m jaxanim.puppets --seed $(SEED) --frames $(FRAMES) --size $(SIZE) --out $(OUT)/puppet
@@ -21,11 +21,17 @@ animate: .venv/core.stamp
 test: lint
 	$(PY) -m pytest
 
+# One process for each: what one took from the system, the next has.
+test-full: .venv/test.stamp
+	for part in unet controlnet video_unet vae clip ten_steps; do \
+		$(PY) -m pytest -s -m full_size -k test_$$part tests/full_size || exit 1; done
+
 lint: .venv/test.stamp
 	$(PY) -m ruff check .
 
 bench: .venv/core.stamp
-	for program in tests/bench/*.py; do $(PY) $$program || exit 1; done
+	for name in $(notdir $(basename $(wildcard tests/bench/bench_*.py))); do \
+		$(PY) -m tests.bench.$$name || exit 1; done
 
 clean:
 	rm -rf out .pytest_cache .ruff_cache

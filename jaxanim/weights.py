@@ -25,6 +25,7 @@ from jaxanim.errors import InputError
 from jaxanim.tensor_file import LazyTensor, read_tensors, write_tensors
 
 FORMAT = 1
+DTYPES = ("float32", "bfloat16", "float16")
 
 # Where each config class that a folder may name is defined. Only these are ever made from a file.
 CONFIG_CLASSES: dict[str, str] = {
@@ -73,7 +74,7 @@ def save_weights(
     leaves = {
         name: (
             config,
-            {path: _cast(name, path, value, dtype) for path, value in flatten_dict(params, sep="/").items()},
+            {path: _to_store(name, path, value, dtype) for path, value in flatten_dict(params, sep="/").items()},
         )
         for name, (config, params) in networks.items()
     }
@@ -112,7 +113,7 @@ def write_weights(
         path.write_text(json.dumps(description, indent=2) + "\n")
 
 
-def _cast(network: str, path: str, value: Any, dtype: Any) -> LazyTensor:
+def _to_store(network: str, path: str, value: Any, dtype: Any) -> LazyTensor:
     def read() -> np.ndarray:
         with np.errstate(over="ignore"):
             cast = np.asarray(value, np.float32).astype(dtype, order="C")
@@ -139,14 +140,18 @@ def load_weights(
       networks: the networks to read, all of which have to be there; by default, all that there are.
       shapes: (network name, config) -> the tree of shapes that the parameters have to have, such as
         `jax.eval_shape` of the module's `init` gives.
-      dtype: of the parameters; None keeps what is stored, as read-only memory maps: nothing is copied.
+      dtype: one of DTYPES, of the parameters and of what is computed with them: the configs say so too. With
+        float16 and bfloat16, norms, softmax, timesteps, guidance and a sampler's latents stay in float32. None
+        keeps the configs and the parameters as stored, as read-only memory maps: nothing is copied.
       sharding: (path, shape) -> where a parameter goes, such as `jaxanim.training.sharding.parameter_sharding`
         of a mesh. The parameters are then jax.Arrays, for which each device's slice, and no more, was read.
 
     Raises:
       InputError: the folder or a file is missing, damaged or cut short, the weights belong to another system,
-        or a tensor is missing, unknown or of another shape. The message names the file.
+        or a tensor is missing, unknown, of another shape or beyond `dtype`. The message names the file.
     """
+    if dtype is not None and str(dtype) not in DTYPES and jnp.dtype(dtype).name not in DTYPES:
+        raise InputError(f"dtype is {dtype}: choose one of {', '.join(DTYPES)}")
     folder = Path(folder)
     description = read_description(folder)
     if system is not None and description["system"] != system:
@@ -159,7 +164,7 @@ def load_weights(
             raise InputError(
                 f"weights folder {folder} has no network {name!r}, only {', '.join(description['networks'])}"
             )
-        config = decode_config(description["networks"][name], folder / "config.json")
+        config = config_in_dtype(decode_config(description["networks"][name], folder / "config.json"), dtype)
         path = folder / f"{name}.safetensors"
         tensors = read_tensors(path)
         if shapes is not None:
@@ -173,15 +178,36 @@ def load_weights(
     return loaded
 
 
+def config_in_dtype(config: Any, dtype: Any) -> Any:
+    """A network's config that keeps parameters and computes in `dtype`; unchanged for None, and where it has no
+    such choice."""
+    if dtype is None:
+        return config
+    names = {field.name for field in dataclasses.fields(config)} & {"dtype", "param_dtype"}
+    other = {name for name in names if jnp.dtype(getattr(config, name)) != jnp.dtype(dtype)}
+    return dataclasses.replace(config, **dict.fromkeys(other, jnp.dtype(dtype).name))
+
+
 def _load(path: str, tensor: LazyTensor, dtype: Any, sharding: Callable | None) -> Any:
     values = tensor.read()
-    as_stored = dtype is None
-    dtype = tensor.dtype if as_stored else jnp.dtype(dtype)
+    if dtype is None:
+        dtype = tensor.dtype
+    elif sharding is None:
+        return _cast(path, values, dtype)
     if sharding is None:
-        return values.astype(dtype, copy=not as_stored)
+        return values
     return jax.make_array_from_callback(
-        tensor.shape, sharding(path, tensor.shape), lambda index: values[index].astype(dtype)
+        tensor.shape, sharding(path, tensor.shape), lambda index: _cast(path, values[index], dtype)
     )
+
+
+def _cast(path: str, values: np.ndarray, dtype: Any) -> np.ndarray:
+    """A copy in `dtype`; InputError where it cannot hold the values."""
+    with np.errstate(over="ignore"):
+        cast = values.astype(dtype, order="C")
+    if not np.isfinite(cast.astype(np.float32)).all() and np.isfinite(values.astype(np.float32)).all():
+        raise InputError(f"dtype is {jnp.dtype(dtype).name}, and {path} has values beyond it; use bfloat16")
+    return cast
 
 
 def fingerprint(folder: str | os.PathLike) -> str:

@@ -16,7 +16,7 @@ from jaxanim.data.video import read_motion, write_video
 from jaxanim.errors import InputError
 from jaxanim.metrics import compare, summary, table
 from sample import inputs
-from sample.arguments import Parser, number, run, size, whole
+from sample.arguments import Parser, add_memory_options, memory_options, number, run, size, whole
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -40,12 +40,12 @@ def parser() -> Parser:
     add("--fps", type=number(0, above=True), help="of the result (default: the motion's, or the system's)")
     add("--window", type=whole(1), help="frames denoised together (default: the system's)")
     add("--overlap", type=whole(0), help="frames that neighbouring windows share (default: the system's)")
-    add("--windows-at-once", type=whole(1), help="windows in one batch; fewer save memory (default: all)")
     add("--truth", help="the true video: adds it to the sheet and prints metrics as a last line of JSON")
     add("--mask", help="video of the true body mask (default: mask.mp4 beside the truth, if there)")
     add("--per-frame", action="store_true", help="with --truth, print the metrics of every frame too")
     add("--sheet", help="where to write the contact sheet (default: the video's name with .png)")
     add("--columns", type=whole(1, 64), default=8, help="pictures in a row of the sheet (%(default)s)")
+    add_memory_options(options)
     return options
 
 
@@ -61,7 +61,7 @@ def animate(argv: Sequence[str] | None = None) -> None:
     motion = read_motion(options.motion, options.frames)
     frames = inputs.check_frames(options.frames, motion.num_frames, "--motion", options.motion)
     weights = options.weights or REPOSITORY / "weights" / options.system
-    system = systems.load(options.system, weights, **({"base": options.base} if options.base else {}))
+    system = systems.load(options.system, weights, options.base, dtype=options.dtype)
     inputs.check_windows(options.window, options.overlap, system.defaults)
     shape = inputs.choose_size(options.size, reference.shape[:2], system.frame_multiple, system.defaults)
     driving = inputs.driving_frames(
@@ -77,7 +77,7 @@ def animate(argv: Sequence[str] | None = None) -> None:
         "steps": options.steps or system.defaults.steps,
         "guidance": system.defaults.guidance if options.guidance is None else options.guidance,
     }
-    own = {name: getattr(options, name) for name in ("window", "overlap", "windows_at_once")}
+    own = {name: getattr(options, name) for name in ("window", "overlap")} | memory_options(options)
     started = time.perf_counter()
     with tqdm(desc="denoising", unit="step", total=chosen["steps"]) as bar:
         result = system.animate(

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from jaxanim.errors import InputError
+from jaxanim.weights import DTYPES
+
+SAMPLER_OPTIONS = ("guidance_in_turn", "windows_at_once", "frames_at_once", "vae_tile")
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,6 +29,22 @@ def run(program: Callable[[Sequence[str] | None], None], name: str, argv: Sequen
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def add_memory_options(options: Parser) -> None:
+    """Adds the options that trade time for memory; docs/memory.md says how much each saves."""
+    group = options.add_argument_group("less memory (docs/memory.md has a table)")
+    add = group.add_argument
+    add("--dtype", choices=DTYPES, default="float32", help="of parameters and computation (default: float32)")
+    add("--guidance-in-turn", action="store_true", default=None, help="the two branches one after the other")
+    add("--windows-at-once", type=whole(1), help="windows of a long video in one batch (default: all)")
+    add("--frames-at-once", type=whole(1), help="frames that the VAE decodes together (default: 8)")
+    add("--vae-tile", type=whole(64), metavar="PIXELS", help="decode in tiles of this side; exact (default: whole)")
+
+
+def memory_options(parsed: argparse.Namespace) -> dict:
+    """Of what `add_memory_options` added, the options of a system's sampler; None where nothing was said."""
+    return {name: getattr(parsed, name) for name in SAMPLER_OPTIONS}
 
 
 def size(text: str) -> tuple[int, int]:

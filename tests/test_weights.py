@@ -82,7 +82,8 @@ def test_what_was_saved_comes_back(folder, params):
     loaded = load_weights(folder, system="magicanimate", shapes=shapes_of(params))
     assert list(loaded) == ["unet", "vae"]
     config, restored = loaded["unet"]
-    assert config == CONFIG
+    assert dataclasses.replace(config, dtype=CONFIG.dtype) == CONFIG
+    assert load_weights(folder, dtype=None)["unet"][0] == CONFIG
     assert config.widths == (2, 3)
     assert loaded["vae"][0].inner is None
     expected = {
@@ -191,6 +192,23 @@ def test_kept_dtype_is_a_memory_map_of_the_file(tmp_path, params):
     chex.assert_trees_all_equal(stored, params["conv_in"]["kernel"].astype(jnp.bfloat16))
     half = load_weights(tmp_path, dtype=jnp.float16)["unet"][1]["conv_in"]["kernel"]
     assert half.dtype == np.float16
+
+
+def test_what_is_loaded_in_half_precision_computes_in_it(tmp_path, params):
+    save_weights(tmp_path, {"unet": (CONFIG, params)}, system="magicanimate")
+    assert jnp.dtype(load_weights(tmp_path)["unet"][0].dtype) == jnp.float32
+    config = load_weights(tmp_path, dtype="bfloat16")["unet"][0]
+    assert jnp.dtype(config.dtype) == jnp.bfloat16
+
+
+def test_a_value_beyond_the_asked_dtype_is_refused(tmp_path):
+    tree = {"a": {"b": np.float32([7e4])}}
+    save_weights(tmp_path, {"unet": (CONFIG, tree)}, system="magicanimate", dtype=jnp.float32)
+    with pytest.raises(InputError, match="dtype is float16, and a/b has values beyond it; use bfloat16"):
+        load_weights(tmp_path, dtype="float16")
+    assert load_weights(tmp_path, dtype="bfloat16")["unet"][1]["a"]["b"].dtype == jnp.bfloat16
+    with pytest.raises(InputError, match="dtype is int8: choose one of float32, bfloat16, float16"):
+        load_weights(tmp_path, dtype="int8")
 
 
 SHARDED = """

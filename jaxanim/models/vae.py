@@ -14,11 +14,13 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float
 
 from jaxanim.attention import attention
 from jaxanim.chunks import map_chunks
 from jaxanim.errors import InputError
+from jaxanim.models.vae_tiles import run_in_tiles
 from jaxanim.nn.norm import GroupNorm
 from jaxanim.nn.resnet import Downsample, ResnetBlock, Upsample
 
@@ -112,14 +114,15 @@ class DownBlock(_Layer):
 
 
 class UpBlock(_Layer):
-    """One resolution of the decoder."""
+    """One resolution of the decoder: residual blocks, then doubling; either may be left out."""
 
     features: int
+    resnets: bool
     upsample: bool
 
     @nn.compact
     def __call__(self, x: Float[Array, "b f h w c_in"]) -> Float[Array, "b f h_out w_out c"]:
-        for i in range(self.config.layers_per_block + 1):
+        for i in range(self.config.layers_per_block + 1 if self.resnets else 0):
             x = self.resnet(self.features, f"resnets_{i}")(x)
         return Upsample(**self.dtypes, name="upsamplers_0")(x) if self.upsample else x
 
@@ -140,18 +143,34 @@ class Encoder(_Layer):
 
 
 class Decoder(_Layer):
-    """Latents to pixels."""
+    """Latents to pixels.
+
+    With `part` "head" it ends before, and with "tail" it begins with, the doubling that leads into the last two
+    resolutions: there most of the memory goes, and every layer but GroupNorm is local.
+    """
 
     @nn.compact
-    def __call__(self, latents: Float[Array, "b f h w latent"]) -> Float[Array, "b f height width out"]:
+    def __call__(self, x: Float[Array, "b f h w c_in"], part: str = "whole") -> Float[Array, "b f y x c_out"]:
         c = self.config
         last = len(c.block_out_channels) - 1
-        x = self.conv(c.block_out_channels[-1], 3, "conv_in")(latents)
-        x = MidBlock(c, name="mid_block")(x)
+        cut = first_of_tail(c)
+        if part != "tail":
+            x = self.conv(c.block_out_channels[-1], 3, "conv_in")(x)
+            x = MidBlock(c, name="mid_block")(x)
         for i, features in enumerate(reversed(c.block_out_channels)):
-            x = UpBlock(c, features, upsample=i < last, name=f"up_blocks_{i}")(x)
+            resnets = part == "whole" or (i > cut if part == "tail" else i <= cut)
+            upsample = i < last and (part == "whole" or (i >= cut if part == "tail" else i < cut))
+            if resnets or upsample:
+                x = UpBlock(c, features, resnets, upsample, name=f"up_blocks_{i}")(x)
+        if part == "head":
+            return x
         x = nn.silu(self.norm("conv_norm_out")(x))
         return self.conv(c.out_channels, 3, "conv_out")(x)
+
+
+def first_of_tail(config: VAEConfig) -> int:
+    """The up block whose doubling begins the decoder's tail."""
+    return max(len(config.block_out_channels) - 3, 0)
 
 
 class VAE(_Layer):
@@ -185,6 +204,14 @@ class VAE(_Layer):
         """Pixels, about [-1, 1] but not clipped, of latents."""
         return self.decoder(self.post_quant_conv(latents))
 
+    def decode_head(self, latents: Float[Array, "b f h w latent"]) -> Float[Array, "b f y x c"]:
+        """The first part of `decode`, up to the feature map that `decode_tail` goes on with."""
+        return self.decoder(self.post_quant_conv(latents), "head")
+
+    def decode_tail(self, x: Float[Array, "b f y x c"]) -> Float[Array, "b f height width out"]:
+        """The second part of `decode`."""
+        return self.decoder(x, "tail")
+
     def __call__(self, pixels: Float[Array, "b f height width in"]) -> Float[Array, "b f height width out"]:
         """Reconstruction through the posterior's mean; `init` uses it to reach every parameter."""
         return self.decode(self.encode(pixels)[0])
@@ -211,20 +238,56 @@ def to_latents(
     return latents * config.scaling_factor
 
 
-@partial(jax.jit, static_argnames=("config", "frames_at_once"))
+@partial(jax.jit, static_argnames=("config", "frames_at_once", "tile"))
 def to_pixels(
     params: dict,
     config: VAEConfig,
     latents: Float[Array, "b f h w latent"],
     *,
     frames_at_once: int | None = None,
+    tile: int | None = None,
 ) -> Float[Array, "b f height width out"]:
-    """Pixels (about [-1, 1], not clipped) of scaled latents; `frames_at_once` as in `to_latents`."""
+    """Pixels (about [-1, 1], not clipped) of scaled latents.
+
+    `frames_at_once` is as in `to_latents`. With `tile`, frames are decoded one by one in tiles of about so many
+    pixels a side, in less memory, several times the time, and with the same result (`jaxanim.models.vae_tiles`).
+    Raises InputError for tiles of less than one pixel.
+    """
+    if tile is not None and tile < 1:
+        raise InputError(f"tile is {tile}: give the side of a tile in pixels, or None to decode without tiles")
 
     def decode(video):
+        if tile is not None and max(video.shape[2:4]) * config.downscale > tile:
+            return _decode_in_tiles(params, config, video, tile)
         return VAE(config).apply({"params": params}, video, method="decode")
 
-    return _per_frame(decode, latents / config.scaling_factor, frames_at_once)
+    return _per_frame(decode, latents / config.scaling_factor, frames_at_once if tile is None else 1)
+
+
+def _decode_in_tiles(params: dict, config: VAEConfig, latents: Float[Array, "1 1 h w latent"], tile: int):
+    vae, cut, blocks = VAE(config), first_of_tail(config), len(config.block_out_channels)
+    layers = config.layers_per_block + 1
+    norms = [("decoder", f"up_blocks_{i}", f"resnets_{j}", f"norm{k}")
+             for i in range(cut + 1, blocks) for j in range(layers) for k in (1, 2)]  # fmt: skip
+    margin = 1  # of conv_out; then, backwards, two convolutions in each residual block and one after each doubling
+    for _ in range(cut + 1, blocks):
+        margin = -(-(margin + 2 * layers + 1) // 2)
+
+    def tail(statistics, x):
+        variables = {"params": params, "statistics": statistics}
+        out, sown = vae.apply(variables, x, method="decode_tail", mutable=["intermediates"])
+        inputs = flatten_dict(sown["intermediates"])
+        return out, {path[:-1]: value[0] for path, value in inputs.items() if path[-1] == "input"}
+
+    x = vae.apply({"params": params}, latents, method="decode_head")
+    return run_in_tiles(
+        tail,
+        x,
+        [*norms, ("decoder", "conv_norm_out")],
+        config.norm_num_groups,
+        most=max(1, tile >> (blocks - 1 - cut)),
+        margin=margin,
+    )
 
 
 def sample_posterior(

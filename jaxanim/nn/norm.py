@@ -16,6 +16,9 @@ class GroupNorm(nn.Module):
       epsilon: added to the variance.
       pool_frames: False takes mean and variance per frame (an image network run on frames);
         True takes them over all frames of the window (AnimateDiff v1 and MagicAnimate ResNets).
+
+    Where only a part of a picture is at hand (`jaxanim.models.vae_tiles`), the collection "statistics" may give
+    the whole's "mean" and "variance", both [images, channels]; the input is sown as "intermediates"/"input".
     """
 
     groups: int = 32
@@ -36,14 +39,19 @@ class GroupNorm(nn.Module):
         pattern = "b f h w c -> b (f h w) c" if self.pool_frames else "b f h w c -> (b f) (h w) c"
         tokens = rearrange(x, pattern).astype(jnp.promote_types(x.dtype, jnp.float32))
         # Tokens first, channels of a group after: the long reduction then runs along contiguous channels.
-        mean = _group_mean(jnp.mean(tokens, axis=1), self.groups)
-        centred = tokens - mean[:, None]
-        variance = _group_mean(jnp.mean(jnp.square(centred), axis=1), self.groups)
+        self.sow("intermediates", "input", x)
+        if self.has_variable("statistics", "mean"):
+            mean, variance = (self.get_variable("statistics", name) for name in ("mean", "variance"))
+            centred = tokens - mean[:, None]
+        else:
+            mean = group_mean(jnp.mean(tokens, axis=1), self.groups)
+            centred = tokens - mean[:, None]
+            variance = group_mean(jnp.mean(jnp.square(centred), axis=1), self.groups)
         y = centred * (jax.lax.rsqrt(variance + self.epsilon) * scale)[:, None] + bias
         return y.reshape(x.shape).astype(self.dtype)
 
 
-def _group_mean(per_channel: Float[Array, "n channels"], groups: int) -> Float[Array, "n channels"]:
+def group_mean(per_channel: Float[Array, "n channels"], groups: int) -> Float[Array, "n channels"]:
     """Mean over the channels of each group, written back to every channel of the group."""
     mean = reduce(per_channel, "n (g c) -> n g", "mean", g=groups)
     return repeat(mean, "n g -> n (g c)", c=per_channel.shape[-1] // groups)

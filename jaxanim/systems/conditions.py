@@ -73,9 +73,14 @@ def encode_inputs(
     return z_ref, embed_pose(params, config, motion[None])[0]
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def decode(
-    config: Conditioned, frames_at_once: int | None, vae: PyTree, latents: Float[Array, "frames h w channels"]
+    config: Conditioned,
+    frames_at_once: int | None,
+    tile: int | None,
+    vae: PyTree,
+    latents: Float[Array, "frames h w channels"],
 ) -> Float[Array, "frames height width 3"]:
-    """Pixels in [-1, 1] of a video's scaled latents."""
-    return jnp.clip(to_pixels(vae, config.vae, latents[None], frames_at_once=frames_at_once)[0], -1, 1)
+    """Pixels in [-1, 1] of a video's scaled latents; `frames_at_once` and `tile` as in `to_pixels`."""
+    pixels = to_pixels(vae, config.vae, latents[None], frames_at_once=frames_at_once, tile=tile)[0]
+    return jnp.clip(pixels.astype(jnp.float32), -1, 1)

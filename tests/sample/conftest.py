@@ -67,7 +67,7 @@ def tiny(tmp_path, monkeypatch):
         system="magicanimate",
     )
 
-    def load(name, folder):
+    def load(name, folder, base=None, dtype=None):
         networks = weights.load_weights(folder, system=name, networks=("mix",))
         config, params = networks["mix"]
         return TinySystem(float(params["share"][0]), config, calls)

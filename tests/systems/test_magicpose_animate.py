@@ -88,7 +88,7 @@ def test_is_the_released_pipeline_done_literally():
     assert float(jnp.std(result)) > 0.05
     chex.assert_trees_all_close(result, literal(), atol=5e-5)
     # Branches and windows one after another say the same.
-    options = Options(window=4, overlap=1, both_branches_at_once=False, windows_at_once=1, frames_at_once=1)
+    options = Options(window=4, overlap=1, guidance_in_turn=True, windows_at_once=1, frames_at_once=1)
     chex.assert_trees_all_close(run(options=options), result, atol=2e-5)
     still = run(options=Options(window=4, overlap=1, move_windows=False))
     assert float(jnp.abs(still - result).max()) > 1e-4

@@ -43,6 +43,10 @@ class Options:
       temporal: use the temporal layers (Table 2a); without them every frame is denoised by itself.
       windows_at_once: windows computed as one batch; None is all. Fewer need less memory, the result is the same.
       frames_at_once: frames that the VAE decodes together; None is all.
+      vae_tile: side in pixels of the tiles in which the VAE decodes one frame at a time, exactly, for large
+        pictures; None decodes whole frames.
+      guidance_in_turn: compute the two branches of guidance one after the other: less memory, but the UNet's down
+        blocks are then computed for each of them; the result is the same.
     """
 
     window: int = 16
@@ -53,6 +57,8 @@ class Options:
     temporal: bool = True
     windows_at_once: int | None = None
     frames_at_once: int | None = 8
+    vae_tile: int | None = None
+    guidance_in_turn: bool = False
 
     def __post_init__(self):
         if self.layout not in ("closed_loop", "padded"):
@@ -116,7 +122,7 @@ def animate(
         prediction_type=diffusion.prediction_type,
         report=report,
     )
-    return decode(config, options.frames_at_once, params["vae"], latents)[:frames]
+    return decode(config, options.frames_at_once, options.vae_tile, params["vae"], latents)[:frames]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +148,15 @@ class _Denoise:
             stored = tuple(repeat(f, "1 tokens c -> count tokens c", count=count) for f in features)
             if not self.guided:
                 return predict(params, config, x, ts, text, stored, pose)
-            both = predict(params, config, x, ts, text, stored, pose, with_plain=True)
-            return classifier_free(both[:count], both[count:], guidance)
+            if options.guidance_in_turn:
+                plain = predict(params, config, x, ts, text, None, pose)
+                # Without the barrier the compiler might compute both at once after all.
+                x, plain = jax.lax.optimization_barrier((x, plain))
+                read = predict(params, config, x, ts, text, stored, pose)
+            else:
+                both = predict(params, config, x, ts, text, stored, pose, with_plain=True)
+                plain, read = both[:count], both[count:]
+            return classifier_free(plain.astype(jnp.float32), read.astype(jnp.float32), guidance)
 
         indices = options.windows(x.shape[0])
         return predict_windows(window, (x, pose), indices, windows_at_once=options.windows_at_once)

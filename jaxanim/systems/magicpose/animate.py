@@ -31,9 +31,11 @@ class Options:
       pose: drive by the pose; without it the result is stage 1's, appearance alone (Eq. 4).
       share_noise: every frame starts from the same noise. None: where there is no motion module, for nothing
         else then keeps neighbouring frames alike; motion modules were trained with noise of each frame's own.
-      both_branches_at_once: guidance's two branches as one batch; without, one after the other in less memory.
+      guidance_in_turn: guidance's two branches one after the other, in less memory, rather than as one batch.
       windows_at_once: windows computed as one batch; None is all.
       frames_at_once: frames that the VAE decodes together; None is all.
+      vae_tile: side in pixels of the tiles in which the VAE decodes one frame at a time, exactly, for large
+        pictures; None decodes whole frames.
     """
 
     window: int = 16
@@ -41,9 +43,10 @@ class Options:
     move_windows: bool = True
     pose: bool = True
     share_noise: bool | None = None
-    both_branches_at_once: bool = True
+    guidance_in_turn: bool = False
     windows_at_once: int | None = None
     frames_at_once: int | None = 8
+    vae_tile: int | None = None
 
     def __post_init__(self):
         if not 0 <= self.overlap < self.window:
@@ -100,7 +103,7 @@ def animate(
         prediction_type=diffusion.prediction_type,
         report=report,
     )
-    return decode(config, options.frames_at_once, params["vae"], latents)
+    return decode(config, options.frames_at_once, options.vae_tile, params["vae"], latents)
 
 
 def window_offset(key: jax.Array, t: Int[Array, ""], frames: int) -> Int[Array, ""]:
@@ -129,12 +132,14 @@ class _Denoise:
             pose = pose if options.pose else None
             if not self.guided:
                 return predict(params, config, x, ts, text, stored, pose)
-            if options.both_branches_at_once:
-                uncond, cond = predict_both(params, config, x, ts, text, stored, pose)
-            else:
+            if options.guidance_in_turn:
                 uncond = predict(params, config, x, ts, text, None, None)
+                # Without the barrier the compiler might compute both at once after all.
+                x, uncond = jax.lax.optimization_barrier((x, uncond))
                 cond = predict(params, config, x, ts, text, stored, pose)
-            return classifier_free(uncond, cond, guidance)
+            else:
+                uncond, cond = predict_both(params, config, x, ts, text, stored, pose)
+            return classifier_free(uncond.astype(jnp.float32), cond.astype(jnp.float32), guidance)
 
         frames, temporal = x.shape[0], config.unet.motion is not None
         offset = window_offset(key, t, frames) if options.move_windows and temporal else 0

@@ -16,12 +16,14 @@ from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.data.latents import latent_clips
 from jaxanim.diffusion.config import DiffusionConfig
 from jaxanim.models.clip_text import CLIPText, CLIPTextConfig
-from jaxanim.models.tokenizer import build_word_tokenizer, encode, load_tokenizer, save_tokenizer
+from jaxanim.models.tokenizer import build_word_tokenizer, encode, load_tokenizer
 from jaxanim.models.unet import UNet, UNetConfig
 from jaxanim.models.vae import to_pixels
 from jaxanim.puppets import vocabulary
+from jaxanim.systems.base import Defaults
+from jaxanim.systems.stable_diffusion import StableDiffusionConfig, encode_prompts, sample_latents, save
 from jaxanim.training.losses import denoising_loss
-from jaxanim.weights import load_weights, save_weights
+from jaxanim.weights import load_weights
 
 SHEET_PROMPTS = 6
 
@@ -119,27 +121,20 @@ class TextToImageTask:
 
     def generate(self, params, key, prompts, shape, guidance: float):
         """Latents [prompts, 1, h, w, c] of prompts by 20 DDIM steps."""
-        from jaxanim.systems.stable_diffusion import generate
+        config = self.config()
+        tokens = jnp.asarray(encode(self.tokenizer(), [*prompts, ""]))
+        text = encode_prompts(params, config, tokens)
+        plain = jnp.broadcast_to(text[-1:], text[:-1].shape)
+        noise = jax.random.normal(key, shape)
+        return sample_latents(params, config, text[:-1], plain, noise, steps=20, guidance=guidance)
 
-        tokenizer = self.tokenizer()
-        return generate(
-            params,
-            self.unet,
-            self.text_encoder,
-            self.diffusion,
-            jnp.asarray(encode(tokenizer, prompts)),
-            jnp.asarray(encode(tokenizer, [""])),
-            jax.random.normal(key, shape),
-            steps=20,
-            guidance=guidance,
+    def config(self) -> StableDiffusionConfig:
+        """The networks as a system; its defaults are those of the sample sheet."""
+        defaults = Defaults(size=self.clips.size, steps=20, guidance=3.0)
+        return StableDiffusionConfig(
+            self.autoencoder()[0], self.text_encoder, self.unet, diffusion=self.diffusion, defaults=defaults
         )
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
         """Exports autoencoder, UNet, text encoder and tokenizer as system "stable_diffusion"."""
-        save_tokenizer(self.tokenizer(), Path(folder) / "tokenizer")
-        networks = {
-            "vae": (self.autoencoder()[0], params["vae"]),
-            "unet": (self.unet, params["unet"]),
-            "text_encoder": (self.text_encoder, params["text_encoder"]),
-        }
-        save_weights(folder, networks, system="stable_diffusion", settings={"diffusion": self.diffusion})
+        save(params, self.config(), self.tokenizer(), folder)

@@ -1,0 +1,43 @@
+"""The benchmarks of whole networks run, and both of their sides compute the same, at reduced width."""
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tests.bench import bench_magicanimate, bench_networks, memory_table
+
+
+def lines(program, capsys, monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["bench", "--small", "--rounds", "1", *arguments])
+    program.main()
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_magicanimate_step_is_the_released_one(capsys, monkeypatch):
+    (report,) = lines(bench_magicanimate, capsys, monkeypatch)
+    assert report["released way"]["relative_difference"] < 1e-4
+    assert report["jaxanim"]["median_s"] > 0
+    assert report["jaxanim"]["xla_temporary_gib"] > 0
+
+
+def test_networks_are_diffusers(capsys, monkeypatch):
+    reports = lines(bench_networks, capsys, monkeypatch, "--no-compile")
+    assert [report["case"] for report in reports] == ["unet batch 1", "unet batch 2", "vae decode", "animatediff"]
+    for report in reports:
+        assert report["diffusers eager"]["relative_difference"] < 1e-4
+        assert report["diffusers eager over jaxanim"] > 0
+
+
+def test_memory_table_has_a_row_for_every_option(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["memory_table", "--small", "--only", "step, 16 frames"])
+    memory_table.main()
+    line, *markdown = capsys.readouterr().out.splitlines()
+    rows = {(row["what"].split()[0], row["options"]): row for row in json.loads(line)["rows"]}
+    assert len(markdown) == 2 + len(rows) == 8
+    for system in ("AnimateDiff", "MagicAnimate"):
+        whole, half, turn = (rows[system, words] for words, _ in memory_table.STEPS)
+        assert whole["weights_gib"] == pytest.approx(2 * half["weights_gib"], rel=0.05)
+        assert turn["working_gib"] < half["working_gib"]

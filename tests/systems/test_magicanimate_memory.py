@@ -1,0 +1,57 @@
+"""MagicAnimate's ways to need less memory: the same frames, in fewer bytes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxanim.models.tokenizer import build_word_tokenizer
+from jaxanim.systems.magicanimate.animate import Options, _Denoise, animate
+from jaxanim.systems.magicanimate.system import load, save
+from tests.systems.tiny import tiny
+
+
+def inputs(frames=7, side=32):
+    rng = np.random.default_rng(0)
+    reference = jnp.asarray(rng.uniform(-1, 1, (side, side, 3)), jnp.float32)
+    return reference, jnp.asarray(rng.uniform(0, 1, (frames, side, side, 3)), jnp.float32)
+
+
+def run(config, params, **options):
+    chosen = Options(window=4, overlap=1, **options)
+    key = jax.random.key(1)
+    return np.asarray(animate(params, config, *inputs(), key=key, steps=2, guidance=2.0, options=chosen))
+
+
+def test_guidance_in_turn_and_tiles_give_the_same_frames():
+    config, params = tiny()
+    expected = run(config, params)
+    options = {"guidance_in_turn": True, "windows_at_once": 1, "frames_at_once": 1, "vae_tile": 16}
+    np.testing.assert_allclose(run(config, params, **options), expected, atol=2e-4)
+
+
+def test_guidance_in_turn_needs_less_memory():
+    config, params = tiny()
+    frames, side = 8, 16
+    x = jnp.zeros((frames, side, side, 4))
+    pose = jnp.zeros((frames, side, side, config.unet.block_out_channels[0]))
+
+    def working(in_turn):
+        denoise = _Denoise(config, Options(window=frames, guidance_in_turn=in_turn), guided=True)
+        args = params, jnp.zeros((side, side, 4)), pose, jnp.float32(2), x, jnp.int32(5)
+        return jax.jit(denoise).lower(*args).compile().memory_analysis().temp_size_in_bytes
+
+    assert working(True) < 0.8 * working(False)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.3), ("float16", 0.03)])
+def test_half_precision_holds_half_the_bytes_and_nearly_the_same_frames(tmp_path, dtype, tolerance):
+    config, params = tiny()
+    tokenizer = build_word_tokenizer(["red"], tmp_path / "tokenizer", length=8)
+    save(params, config, tokenizer, tmp_path)
+    whole, half = load(tmp_path), load(tmp_path, dtype=dtype)
+    size = [sum(leaf.nbytes for leaf in jax.tree.leaves(s.params)) for s in (whole, half)]
+    assert size[0] == 2 * size[1]
+    expected, made = (run(s.config, s.params) for s in (whole, half))
+    assert made.dtype == np.float32
+    assert 0 < np.abs(made - expected).mean() < tolerance * np.abs(expected).mean()
