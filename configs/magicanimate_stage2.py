@@ -22,6 +22,8 @@ config = Experiment(
         tau1=0.15,
         tau2=0.3,
         targets=4,
+        timestep_power=3.0,
+        weigh_pixels=True,
     ),
     steps=180,
     batch_size=32,

@@ -10,12 +10,18 @@ from jaxanim.training.experiment import Experiment
 config = Experiment(
     name="magicpose_stage1",
     task=MagicPoseTask(
-        stage=1, base="runs/base/weights", model=MAGICPOSE, clips=POSED, targets=4, timestep_power=2.0
+        stage=1,
+        base="runs/base/weights",
+        model=MAGICPOSE,
+        clips=POSED,
+        targets=4,
+        timestep_power=4.0,
+        weigh_pixels=True,
     ),
     steps=800,
     batch_size=32,
     optimizer="muon",
-    learning_rate=1e-3,
+    learning_rate=1.5e-3,
     warmup=30,
     schedule="cosine",
     weight_decay=0.0,

@@ -1,5 +1,9 @@
 """Guidance: sharpening a prediction by what a condition changes in it."""
 
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
@@ -11,3 +15,11 @@ def classifier_free(
 
     Scale 1 is the conditional prediction, 0 the unconditional one."""
     return uncond + scale * (cond - uncond)
+
+
+def one_by_one(*branches: Callable[[], Float[Array, "*shape"]]) -> Float[Array, "branches *shape"]:
+    """The results of calls of equal shape, computed in turn: memory is that of the largest, never of several.
+
+    The compiler may run independent calls of one program at the same time; in a loop it cannot.
+    """
+    return jax.lax.map(lambda i: jax.lax.switch(i, branches), jnp.arange(len(branches)))

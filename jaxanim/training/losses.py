@@ -18,6 +18,7 @@ def denoising_loss(
     z0: Latents,
     key: jax.Array,
     timestep_power: float = 1.0,
+    channel_weights: tuple[float, ...] | None = None,
 ) -> Float[Array, ""]:
     """E ||eps - eps_theta(z_t, t)||^2 over uniform t and Gaussian eps (Ho et al. 2020, Eq. 14).
 
@@ -27,6 +28,7 @@ def denoising_loss(
     Args:
       timestep_power: t is drawn with a density that grows as t^(power - 1): 1 is uniform, 2 favours high noise,
         where what is seen depends on the conditions rather than on the noisy image.
+      channel_weights: how much the square error of each latent channel counts; all count alike by default.
     """
     key_t, key_noise = jax.random.split(key)
     t = draw_timesteps(key_t, z0.shape[0], config.num_train_timesteps, timestep_power)
@@ -34,7 +36,8 @@ def denoising_loss(
     schedule = config.schedule()
     output = predict(add_noise(schedule, z0, noise, t), t)
     goal = target(config.prediction_type, schedule, z0, noise, t)
-    return jnp.mean(jnp.square(output.astype(jnp.float32) - goal.astype(jnp.float32)))
+    error = jnp.square(output.astype(jnp.float32) - goal.astype(jnp.float32))
+    return jnp.mean(error if channel_weights is None else error * jnp.asarray(channel_weights))
 
 
 def draw_timesteps(key: jax.Array, count: int, timesteps: int, power: float = 1.0) -> Int[Array, " count"]:

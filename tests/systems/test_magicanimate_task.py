@@ -15,9 +15,10 @@ from jaxanim.systems.magicanimate.config import image_form
 from jaxanim.systems.magicanimate.task import MagicAnimateTask
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.loop import train
+from jaxanim.training.pixel_weights import pixel_weights
 from jaxanim.training.tasks.text_to_image import TextToImageTask
 from jaxanim.training.tasks.vae import VAETask
-from jaxanim.weights import load_weights
+from jaxanim.weights import load_weights, save_weights
 from tests.systems.tiny import CONFIG
 
 SIZE = (32, 32)
@@ -95,6 +96,26 @@ def test_hosts_share_the_kind_and_not_the_contents(trained, monkeypatch):
     for step in range(6):
         chex.assert_equal_shape([first[step]["target"], second[step]["target"]])
     assert any(not np.array_equal(first[i]["target"], second[i]["target"]) for i in range(6))
+
+
+def test_a_channel_that_the_decoder_ignores_counts_for_nothing(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXANIM_CACHE", str(trained / "cache"))
+    config, params = load_weights(trained / "vae")["vae"]
+    params["post_quant_conv"]["kernel"] = params["post_quant_conv"]["kernel"].copy()
+    params["post_quant_conv"]["kernel"][:, :, 1] = 0
+    save_weights(tmp_path, {"vae": (config, params)}, system="vae")
+    weights = pixel_weights(str(tmp_path), STILLS)
+    assert weights[1] == 0
+    assert min(weights[0], *weights[2:]) > 0
+    assert np.mean(weights) == pytest.approx(1)
+    task = dataclasses.replace(stage(trained, 1, trained / "base" / "weights"), vae=str(tmp_path))
+    batch, key = jax.tree.map(jnp.asarray, task.batches(0, 8, 0, 1)[0]), jax.random.key(0)
+    losses = [
+        float(dataclasses.replace(task, weigh_pixels=on).loss(task.init(key), batch, key)[0])
+        for on in (False, True)
+    ]
+    assert np.isfinite(losses).all()
+    assert losses[0] != losses[1]
 
 
 def test_the_trained_system_loads_and_animates(trained):

@@ -16,7 +16,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxanim.diffusion.ddim import sample
-from jaxanim.diffusion.guidance import classifier_free
+from jaxanim.diffusion.guidance import classifier_free, one_by_one
 from jaxanim.diffusion.windows import (
     closed_loop_windows,
     pad_motion,
@@ -149,10 +149,10 @@ class _Denoise:
             if not self.guided:
                 return predict(params, config, x, ts, text, stored, pose)
             if options.guidance_in_turn:
-                plain = predict(params, config, x, ts, text, None, pose)
-                # Without the barrier the compiler might compute both at once after all.
-                x, plain = jax.lax.optimization_barrier((x, plain))
-                read = predict(params, config, x, ts, text, stored, pose)
+                plain, read = one_by_one(
+                    lambda: predict(params, config, x, ts, text, None, pose),
+                    lambda: predict(params, config, x, ts, text, stored, pose),
+                )
             else:
                 both = predict(params, config, x, ts, text, stored, pose, with_plain=True)
                 plain, read = both[:count], both[count:]

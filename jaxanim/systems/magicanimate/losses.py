@@ -39,13 +39,14 @@ def loss(
     batch: dict[str, Array],
     key: jax.Array,
     timestep_power: float = 1.0,
+    channel_weights: tuple[float, ...] | None = None,
 ) -> Float[Array, ""]:
     """L1 (Eq. 5) when `config.unet.motion` is None, else L2 (Eq. 6).
 
     Args:
       batch: "target" scaled latents [batch, frames, h, w, c]; "reference" scaled latents [batch, h, w, c];
         "parts" DensePose part ids of the target frames, uint8 [batch, frames, height, width].
-      timestep_power: see `jaxanim.training.losses.denoising_loss`; the paper's is 1.
+      timestep_power, channel_weights: see `jaxanim.training.losses.denoising_loss`; the paper has 1 and none.
     """
     z0 = jnp.asarray(batch["target"], jnp.float32)
     reference = jnp.asarray(batch["reference"], jnp.float32)
@@ -56,4 +57,4 @@ def loss(
         features = appearance_features(params, config, reference, t, text)
         return predict(params, config, x, t, text, features, pose)
 
-    return denoising_loss(denoise, config.diffusion, z0, key, timestep_power)
+    return denoising_loss(denoise, config.diffusion, z0, key, timestep_power, channel_weights)

@@ -24,6 +24,7 @@ from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.systems.magicanimate.losses import TRAINABLE, draw_kind, loss
 from jaxanim.systems.magicanimate.system import load, prepare, save
+from jaxanim.training.pixel_weights import pixel_weights
 from jaxanim.weights import load_weights
 
 LABELS = ("parts",)
@@ -43,6 +44,7 @@ class MagicAnimateTask:
       tau1, tau2: thresholds of Eq. 7; stage 1 uses tau1 as its tau0, and no videos whatever tau2 is.
       targets: target frames for one reference in a stage-1 pair; the encoder then runs once for all of them.
       timestep_power: 1 draws timesteps uniformly, as the paper; more favours high noise.
+      weigh_pixels: whether a latent channel's error counts by what it changes in the picture, see `pixel_weights`.
       sheet_seed: validation puppet of the sample sheet.
     """
 
@@ -56,6 +58,7 @@ class MagicAnimateTask:
     tau2: float = 1.0
     targets: int = 4
     timestep_power: float = 1.0
+    weigh_pixels: bool = False
     sheet_seed: int = 900_000
 
     def __post_init__(self):
@@ -128,7 +131,8 @@ class MagicAnimateTask:
         self, params: PyTree, batch: dict[str, Array], key: jax.Array
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """Eqs. 5 and 6."""
-        return loss(params, self.config, batch, key, self.timestep_power), {}
+        weights = pixel_weights(self.vae, self.videos) if self.weigh_pixels else None
+        return loss(params, self.config, batch, key, self.timestep_power, weights), {}
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Validation puppets: reference, driving frames, result, truth."""

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxanim.diffusion.ddim import sample
-from jaxanim.diffusion.guidance import classifier_free
+from jaxanim.diffusion.guidance import classifier_free, one_by_one
 from jaxanim.diffusion.windows import closed_loop_windows, predict_shifted_windows
 from jaxanim.errors import InputError
 from jaxanim.systems.conditions import decode, encode_inputs, per_entry
@@ -133,10 +133,10 @@ class _Denoise:
             if not self.guided:
                 return predict(params, config, x, ts, text, stored, pose)
             if options.guidance_in_turn:
-                uncond = predict(params, config, x, ts, text, None, None)
-                # Without the barrier the compiler might compute both at once after all.
-                x, uncond = jax.lax.optimization_barrier((x, uncond))
-                cond = predict(params, config, x, ts, text, stored, pose)
+                uncond, cond = one_by_one(
+                    lambda: predict(params, config, x, ts, text, None, None),
+                    lambda: predict(params, config, x, ts, text, stored, pose),
+                )
             else:
                 uncond, cond = predict_both(params, config, x, ts, text, stored, pose)
             return classifier_free(uncond.astype(jnp.float32), cond.astype(jnp.float32), guidance)

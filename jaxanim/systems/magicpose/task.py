@@ -29,6 +29,7 @@ from jaxanim.systems.magicpose.animate import Options, animate
 from jaxanim.systems.magicpose.config import MagicPoseConfig
 from jaxanim.systems.magicpose.losses import TRAINABLE, loss
 from jaxanim.systems.magicpose.system import load_parts, save
+from jaxanim.training.pixel_weights import pixel_weights
 
 LABELS = ("poses",)
 
@@ -53,6 +54,7 @@ class MagicPoseTask:
         0 and 0 train without this augmentation.
       drop_prompt: how often stage 0's prompt is "", which the later stages use.
       timestep_power: 1 draws timesteps uniformly, as the paper; more favours high noise.
+      weigh_pixels: whether a latent channel's error counts by what it changes in the picture, see `pixel_weights`.
       sheet_seed: validation puppet of the sample sheet.
     """
 
@@ -67,6 +69,7 @@ class MagicPoseTask:
     mask_hands: float = 0.5
     drop_prompt: float = 0.5
     timestep_power: float = 1.0
+    weigh_pixels: bool = False
     sheet_seed: int = 900_000
 
     def __post_init__(self):
@@ -165,7 +168,8 @@ class MagicPoseTask:
         self, params: PyTree, batch: dict[str, Array], key: jax.Array
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """Eqs. 4 and 5."""
-        return loss(params, self.config, batch, key, self.timestep_power), {}
+        weights = pixel_weights(self.base, self.clips) if self.weigh_pixels else None
+        return loss(params, self.config, batch, key, self.timestep_power, weights), {}
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Validation puppets: reference, pose, result, truth."""

@@ -23,6 +23,7 @@ from jaxanim.puppets import vocabulary
 from jaxanim.systems.base import Defaults
 from jaxanim.systems.stable_diffusion import StableDiffusionConfig, encode_prompts, sample_latents, save
 from jaxanim.training.losses import denoising_loss
+from jaxanim.training.pixel_weights import pixel_weights
 from jaxanim.weights import load_weights
 
 SHEET_PROMPTS = 6
@@ -49,6 +50,7 @@ class TextToImageTask:
     diffusion: DiffusionConfig
     drop_prompt: float = 0.3
     pairs: bool = True
+    weigh_pixels: bool = False
     trainable: tuple[str, ...] = (r"^unet/", r"^text_encoder/")
 
     def init(self, key: jax.Array) -> PyTree:
@@ -103,7 +105,8 @@ class TextToImageTask:
         def denoise(x, t):
             return UNet(self.unet).apply({"params": params["unet"]}, x, t, text)
 
-        return denoising_loss(denoise, self.diffusion, z0, key), {}
+        weights = pixel_weights(self.vae, self.clips) if self.weigh_pixels else None
+        return denoising_loss(denoise, self.diffusion, z0, key, channel_weights=weights), {}
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Images of the first training prompts, guidance 3."""
