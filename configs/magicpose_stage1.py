@@ -18,7 +18,7 @@ config = Experiment(
         timestep_power=4.0,
         weigh_pixels=True,
     ),
-    steps=800,
+    steps=250,
     batch_size=32,
     optimizer="muon",
     learning_rate=1.5e-3,
@@ -26,6 +26,6 @@ config = Experiment(
     schedule="cosine",
     weight_decay=0.0,
     ema_decay=0.998,
-    save_every=400,
-    sheet_every=400,
+    save_every=250,
+    sheet_every=0,
 )

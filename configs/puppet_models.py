@@ -39,7 +39,7 @@ TEXT_ENCODER = CLIPTextConfig(
 )
 # Few steps that begin where the noise is: "leading" spacing would start them from latents that still hold signal.
 DIFFUSION = DiffusionConfig(beta_schedule="linear", prediction_type="v_prediction", spacing="trailing")
-DEFAULTS = Defaults(size=(128, 128), steps=4, guidance=1.0)
+DEFAULTS = Defaults(size=(128, 128), steps=2, guidance=1.0)
 MAGICANIMATE = MagicAnimateConfig(
     text_encoder=TEXT_ENCODER,
     unet=dataclasses.replace(UNET, motion=MOTION, pool_frames=True),
