@@ -7,8 +7,10 @@ Each row of the table has one thing off. "Disentangle" off is the plain ControlN
 model, put together without training; that and the two trainings of configs/magicpose_stage2.py's docstring have to
 be there first:
 
+  python -m train.run configs/magicpose_controlnet.py
   python -m train.parts runs/magicpose_apart --base runs/base/weights \
       --appearance runs/magicpose_stage1/weights --controlnet runs/magicpose_controlnet/weights
+Faces are measured too where a face network is given: train configs/face.py and set `face="runs/face/weights"`.
 """
 
 from jaxanim.metrics.evaluate import Evaluation, Variant
@@ -19,7 +21,6 @@ config = Evaluation(
     weights="weights/magicpose",
     size=(128, 128),
     frames=48,
-    face="weights/face",
     variants=(
         Variant("all", weights="runs/magicpose_stage2/weights"),
         Variant("without App-Pretrain", weights="runs/magicpose_no_pretrain/weights"),

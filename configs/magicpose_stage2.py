@@ -24,7 +24,7 @@ config = Experiment(
         timestep_power=4.0,
         weigh_pixels=True,
     ),
-    steps=750,
+    steps=450,
     batch_size=32,
     optimizer="muon",
     learning_rate=1.5e-3,
