@@ -18,13 +18,15 @@ animate: .venv/core.stamp
 		--motion $(OUT)/puppet/densepose.mp4 --truth $(OUT)/puppet/truth.mp4 \
 		--size $(SIZE) --frames $(FRAMES) --out $(OUT)/animate.mp4
 
+# The compiler uses one core: two processes share the test files.
 test: lint
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 # One process for each: what one took from the system, the next has.
 test-full: .venv/test.stamp
 	for part in unet controlnet video_unet vae clip ten_steps; do \
 		$(PY) -m pytest -s -m full_size -k test_$$part tests/full_size || exit 1; done
+	$(PY) -m pytest -m full_size tests/bench
 
 lint: .venv/test.stamp
 	$(PY) -m ruff check .

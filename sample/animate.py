@@ -88,7 +88,7 @@ def animate(argv: Sequence[str] | None = None) -> None:
             **chosen,
             **{name: value for name, value in own.items() if value is not None},
         )
-        result = to_uint8(result)
+        result = to_uint8(np.asarray(result))
     seconds = time.perf_counter() - started
 
     write_video(out, result, fps=options.fps or motion.fps or system.defaults.fps)

@@ -1,8 +1,20 @@
 """Settings for the whole suite; jaxanim is not imported here, because the typing hook is installed afterwards."""
 
 import os
+import sys
+
+import pytest
 
 # The comparisons are made in float32 on the CPU, whatever else the machine has.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Nearly all of the suite's time is spent in the compiler, on programs that run once on small arrays.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_are_not_kept():
+    """Every compiled program holds memory maps, of which a process may have only so many."""
+    yield
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        jax.clear_caches()

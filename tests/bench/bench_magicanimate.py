@@ -63,7 +63,7 @@ def sides(small: bool):
         )
         params["empty_prompt"] = text
         embedded = embed_pose(params, config, pose[None])[0]  # once a video
-        denoise = _Denoise(config, Options(window=frames), guided=True)
+        denoise = _Denoise(config, Options(window=frames, overlap=0), guided=True)
         return compiled(denoise, params, reference, embedded, jnp.float32(GUIDANCE), x, jnp.int32(TIMESTEP))
 
     return {"released way": Candidate(lambda: oracle.video_from_torch(step(*theirs))[0])}, ours

@@ -92,8 +92,8 @@ def measure(what: str, words: str, options: dict, sharding, small: bool) -> dict
     weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params)) / GIB
     working = (analysis.temp_size_in_bytes + analysis.output_size_in_bytes) / GIB
     row = {"what": what, "options": words, "weights_gib": weights, "working_gib": working}
-    row = {k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}
-    return row | {"peak_gib": round(weights + working, 3), "compile_s": round(time.perf_counter() - begin, 1)}
+    row = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
+    return row | {"peak_gib": round(weights + working, 4), "compile_s": round(time.perf_counter() - begin, 1)}
 
 
 def system_config(what: str, dtype: str, small: bool):

@@ -31,6 +31,7 @@ def test_networks_are_diffusers(capsys, monkeypatch):
         assert report["diffusers eager over jaxanim"] > 0
 
 
+@pytest.mark.full_size
 def test_memory_table_has_a_row_for_every_option(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["memory_table", "--small", "--only", "step, 16 frames"])
     memory_table.main()

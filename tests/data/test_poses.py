@@ -29,7 +29,7 @@ def test_frames_reference_and_points_share_one_crop():
 def test_crops_differ_between_clips_and_a_centre_crop_is_the_centre():
     frames = np.arange(60, dtype=np.uint8)[None, :, None, None].repeat(40, 2).repeat(3, 3)
     points = np.zeros((1, 1, 3), np.float32)
-    assert [crop_square(frames, points, place)[0][0, 0, 0, 0] for place in (0, 0.5, 1)] == [0, 10, 20]
+    assert [crop_square(frames, points, place)[0][0, 0, 0, 0] for place in (0.0, 0.5, 1.0)] == [0, 10, 20]
     wide, _ = crop_square(frames.swapaxes(1, 2), points, 0.5)
     assert wide[0, 0, :, 0].tolist() == list(range(10, 50))
     places = set()
