@@ -20,7 +20,7 @@ animate: .venv/core.stamp
 
 # The compiler uses one core: two processes share the test files.
 test: lint
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 # One process for each: what one took from the system, the next has.
 test-full: .venv/test.stamp

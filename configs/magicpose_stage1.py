@@ -1,6 +1,8 @@
 """MagicPose on the puppet world, stage 1: appearance control pre-training (Eq. 4).
 
-python -m train.run configs/magicpose_stage1.py
+  python -m train.run configs/magicpose_stage1.py
+
+250 steps of 32 target frames, 6 minutes on two shared cores, loss 0.61 at the end: a first, very short training.
 """
 
 from configs.puppet_models import MAGICPOSE, POSED

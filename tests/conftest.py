@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 
 import pytest
 
@@ -9,6 +10,11 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Nearly all of the suite's time is spent in the compiler, on programs that run once on small arrays.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+# What one test file or process has compiled, the others load, for as long as the suite runs.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory(prefix="jaxanim-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -62,7 +62,7 @@ def train(experiment: Experiment, workdir: Path, fresh: bool = False) -> Outcome
         checkpointer = stack.enter_context(
             checkpoints.open_checkpoints(workdir / "checkpoints", experiment.keep, clean=True)
         )
-        position = checkpoints.Position(data.get_state(), int(fingerprint(frozen)), seconds=0.0)
+        position = checkpoints.Position(data.get_state(), fingerprint(frozen), seconds=0.0)
         state, position = resumed(checkpointer, state, position)
         data.set_state(position.data)
         if is_writer():

@@ -100,7 +100,7 @@ def test_onnx_files_are_embedded_in_their_channel_order(tmp_path):
     pytest.importorskip("onnxruntime")
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
     graph = helper.make_graph(
-        [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["y"])],
+        [helper.make_node("GlobalMaxPool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["y"])],
         "mean", [helper.make_tensor_value_info("x", float32, [1, 3, 112, 112])],
         [helper.make_tensor_value_info("y", float32, [1, 3])],
     )  # fmt: skip

@@ -198,7 +198,9 @@ def test_recomputed_activations_give_the_same_gradients():
     params = random_params(UNet(FLAT), 1, *arguments)
 
     def gradients(config):
-        loss = lambda p: jnp.mean(jnp.square(UNet(config).apply({"params": p}, *arguments)))  # noqa: E731
+        def loss(params):
+            return jnp.mean(jnp.square(UNet(config).apply({"params": params}, *arguments)))
+
         return jax.jit(jax.grad(loss))(params)
 
     chex.assert_trees_all_close(
