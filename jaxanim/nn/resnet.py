@@ -6,6 +6,7 @@ from einops import repeat
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxanim.nn.conv import conv3x3, doubled_conv3x3
 from jaxanim.nn.norm import GroupNorm
 
 
@@ -33,12 +34,12 @@ class ResnetBlock(nn.Module):
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norm = dict(groups=self.groups, epsilon=self.epsilon, pool_frames=self.pool_frames, **dtypes)
         h = nn.silu(GroupNorm(**norm, name="norm1")(x))
-        h = nn.Conv(self.out_channels, (3, 3), padding=1, **dtypes, name="conv1")(h)
+        h = nn.Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=conv3x3, **dtypes, name="conv1")(h)
         if temb is not None:
             shift = nn.Dense(self.out_channels, **dtypes, name="time_emb_proj")(nn.silu(temb))
             h = h + shift[:, None, None, None]
         h = nn.silu(GroupNorm(**norm, name="norm2")(h))
-        h = nn.Conv(self.out_channels, (3, 3), padding=1, **dtypes, name="conv2")(h)
+        h = nn.Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=conv3x3, **dtypes, name="conv2")(h)
         if x.shape[-1] != self.out_channels:
             x = nn.Conv(self.out_channels, (1, 1), **dtypes, name="conv_shortcut")(x)
         return x + h
@@ -80,8 +81,9 @@ class Upsample(nn.Module):
     def __call__(
         self, x: Float[Array, "batch frames height width channels"], size: tuple[int, int] | None = None
     ) -> Float[Array, "batch frames height_out width_out channels"]:
-        channels = x.shape[-1]
-        x = repeat(x, "b f h w c -> b f (h 2) (w 2) c")
-        if size is not None:
-            x = x[:, :, : size[0], : size[1]]
-        return nn.Conv(channels, (3, 3), padding=1, dtype=self.dtype, param_dtype=self.param_dtype, name="conv")(x)
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        convolve = doubled_conv3x3
+        if size not in (None, (2 * x.shape[2], 2 * x.shape[3])):
+            x = repeat(x, "b f h w c -> b f (h 2) (w 2) c")[:, :, : size[0], : size[1]]
+            convolve = conv3x3
+        return nn.Conv(x.shape[-1], (3, 3), padding=1, conv_general_dilated=convolve, **dtypes, name="conv")(x)
