@@ -26,6 +26,7 @@ test: lint
 test-full: .venv/test.stamp
 	for part in unet controlnet video_unet vae clip ten_steps; do \
 		$(PY) -m pytest -s -m full_size -k test_$$part tests/full_size || exit 1; done
+	$(PY) -m pytest -s -m full_size tests/full_size/test_magicanimate.py
 	$(PY) -m pytest -m full_size tests/bench
 
 lint: .venv/test.stamp

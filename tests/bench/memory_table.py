@@ -18,6 +18,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+from tqdm import tqdm
 
 from jaxanim.attention import compiling_for
 from jaxanim.models.controlnet import controlnet_config
@@ -64,7 +65,8 @@ def main():
     if args.tpu:
         sharding, target = one_chip(args.tpu), compiling_for("tpu")
     with target:
-        rows = [measure(*row, sharding, args.small) for row in ROWS if args.only in f"{row[0]}: {row[1]}"]
+        chosen = [row for row in ROWS if args.only in f"{row[0]}: {row[1]}"]
+        rows = [measure(*row, sharding, args.small) for row in tqdm(chosen, unit="program")]
     print(json.dumps({"target": args.tpu or "cpu", "small": args.small, "rows": rows}))
     print("| what | options | weights, GiB | working, GiB | peak, GiB |\n|---|---|---|---|---|")
     for row in rows:
@@ -76,7 +78,7 @@ def measure(what: str, words: str, options: dict, sharding, small: bool) -> dict
     """One row: compiles the program and asks for its memory."""
     options = dict(options)
     dtype = options.pop("dtype", "float32")
-    config, name = system_config(what, dtype, small), what.split()[0]
+    config, name = system_config(what, dtype, small), what.replace(",", " ").split()[0]
     networks = {n: getattr(config, n) for n in ("vae", "text_encoder", "unet", "controlnet") if getattr(config, n)}
     if name == "MagicAnimate":
         networks["appearance_encoder"] = image_form(config.unet)

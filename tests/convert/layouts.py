@@ -56,8 +56,8 @@ def text_state(net):
     return {f"text_model.{key.removeprefix('text_model.')}": value for key, value in net.state_dict().items()}
 
 
-def write_tokenizer(folder):
-    build_word_tokenizer(["a", "red", "bird"], folder, length=TOKENS)
+def write_tokenizer(folder, length=TOKENS):
+    build_word_tokenizer(["a", "red", "bird"], folder, length=length)
 
 
 def write_pipeline(folder, unet=None, vae=None, text=None, safe=True):
@@ -69,7 +69,7 @@ def write_pipeline(folder, unet=None, vae=None, text=None, safe=True):
     }
     for name, net in nets.items():
         net.save_pretrained(folder / name, **({} if name == "text_encoder" else {"safe_serialization": safe}))
-    write_tokenizer(folder / "tokenizer")
+    write_tokenizer(folder / "tokenizer", nets["text_encoder"].config.max_position_embeddings)
     (folder / "scheduler").mkdir()
     scheduler = {"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "set_alpha_to_one": False}
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))

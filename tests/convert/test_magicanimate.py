@@ -16,20 +16,18 @@ from jaxanim.weights import load_settings, load_weights
 from tests.convert import layouts
 from tests.convert.layouts import CONTROLNET, UNET, oracle, torch
 
-# What the release leaves out of the appearance encoder (its last attention goes as far as norm1).
 LAST = "up_blocks.2.attentions.1"
-TAIL = tuple(
-    [f"{LAST}.proj_out.", "conv_norm_out.", "conv_out."]
-    + [f"{LAST}.transformer_blocks.0.{name}." for name in ("attn1", "attn2", "norm2", "norm3", "ff")]
-)
 
 
 def video_unet(motion=ANIMATEDIFF_V1, seed=9):
     return oracle.make_video_unet(dataclasses.replace(UNET, motion=motion), seed)
 
 
-def truncated(net):
-    return {key: value for key, value in net.state_dict().items() if not key.startswith(TAIL)}
+def truncated(net, last=LAST):
+    """What the release keeps of the appearance encoder, whose last attention goes as far as norm1."""
+    unused = [f"{last}.transformer_blocks.0.{name}." for name in ("attn1", "attn2", "norm2", "norm3", "ff")]
+    tail = (f"{last}.proj_out.", "conv_norm_out.", "conv_out.", *unused)
+    return {key: value for key, value in net.state_dict().items() if not key.startswith(tail)}
 
 
 def motion_state(net):
