@@ -41,7 +41,8 @@ def test_guidance_in_turn_needs_less_memory():
         args = params, jnp.zeros((side, side, 4)), pose, jnp.float32(2), x, jnp.int32(5)
         return jax.jit(denoise).lower(*args).compile().memory_analysis().temp_size_in_bytes
 
-    assert working(True) < 0.8 * working(False)
+    # 0.75 to 0.83 here, by the compiler's release; 0.71 at real size (docs/performance.md).
+    assert working(True) < 0.9 * working(False)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.3), ("float16", 0.03)])
