@@ -32,8 +32,8 @@ def run(program: Callable[[Sequence[str] | None], None], name: str, argv: Sequen
 
 
 def add_memory_options(options: Parser) -> None:
-    """Adds the options that trade time for memory; `tests/bench/memory_table.py` says how much each saves."""
-    group = options.add_argument_group("less memory (python -m tests.bench.memory_table says how much)")
+    """Adds the options that trade time for memory; docs/performance.md says how much each saves."""
+    group = options.add_argument_group("less memory (docs/performance.md has a table)")
     add = group.add_argument
     add("--dtype", choices=DTYPES, default="float32", help="of parameters and computation (default: float32)")
     add("--guidance-in-turn", action="store_true", default=None, help="the two branches one after the other")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-
-import jax
 from jaxtyping import Array, Float, Int
 
 from jaxanim.attention.auto import automatic
 from jaxanim.attention.kernel import Kernel, Request
 from jaxanim.attention.kernels import KERNELS
+from jaxanim.backend import target_backend
 from jaxanim.errors import InputError
-
-_target_backend: contextvars.ContextVar[str | None] = contextvars.ContextVar("target_backend", default=None)
 
 
 def attention(
@@ -87,25 +82,6 @@ def choose_kernel(
         return_lse=return_lse,
     )
     return _resolve(kernel, request).name
-
-
-@contextlib.contextmanager
-def compiling_for(backend: str):
-    """Calls traced in this context are meant for `backend`, whatever this process runs on.
-
-    For compiling ahead of time, where a program for TPU is traced on a machine that has none: "auto" then
-    chooses for the TPU, and "splash" may be asked for.
-    """
-    token = _target_backend.set(backend)
-    try:
-        yield
-    finally:
-        _target_backend.reset(token)
-
-
-def target_backend() -> str:
-    """The backend that calls are traced for: `compiling_for`'s, otherwise JAX's own."""
-    return _target_backend.get() or jax.default_backend()
 
 
 def _resolve(name: str, request: Request) -> Kernel:

@@ -9,7 +9,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float
 
-from jaxanim.attention.contract import target_backend
+from jaxanim.backend import target_backend
 
 Images = Float[Array, "batch height width channels"]
 Kernel = Float[Array, "3 3 channels features"]
@@ -27,8 +27,8 @@ MANY_ROWS, WIDE = 512, 240
 def conv3x3(x: Images, kernel: Kernel, strides, padding, **options) -> Float[Array, "batch rows columns features"]:
     """3x3 convolution of stride 1 with one pixel of zeros around, as `lax.conv_general_dilated` computes it.
 
-    XLA's CPU convolution is slow where a large kernel meets few pixels (one matrix product of gathered patches is
-    2 to 5 times as fast) and does 2.25 times the products that Winograd's form needs, which pays for wide layers.
+    XLA's CPU convolution is slow where a large kernel meets few pixels: one matrix product of gathered patches is
+    faster. Winograd's form needs 2.25 times fewer products, which pays for wide layers (tests/bench/bench_conv.py).
     GPU and TPU choose for themselves, so elsewhere and in all other cases this is XLA's own.
     """
     rows, (wide, features) = x.shape[0] * x.shape[1] * x.shape[2], kernel.shape[2:]
@@ -82,7 +82,7 @@ def by_winograd(x: Images, kernel: Kernel) -> Float[Array, "batch height width f
     tiles = [[padded[:, i : i + height - 1 : 2, j : j + width - 1 : 2] for j in range(4)] for i in range(4)]
     taps = [[kernel[i, j] for j in range(3)] for i in range(3)]
     tiles, taps = _both_sides(B_T, tiles), _both_sides(G, taps)
-    # Sixteen products rather than one with a batch axis, which XLA's CPU compiler does not spread over threads.
+    # Sixteen products rather than one with a batch axis, which XLA's CPU compiler makes a slower program of.
     products = [[tiles[i][j] @ taps[i][j] for j in range(4)] for i in range(4)]
     out = jnp.stack([jnp.stack(row, 3) for row in _both_sides(A_T, products)], 2)
     return rearrange(out, "b h p w q c -> b (h p) (w q) c")

@@ -1,5 +1,7 @@
 """MagicAnimate's ways to need less memory: the same frames, in fewer bytes."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +34,8 @@ def test_guidance_in_turn_and_tiles_give_the_same_frames():
 
 def test_guidance_in_turn_needs_less_memory():
     config, params = tiny()
+    # Whole score matrices make the branches large beside what they share, as at real size.
+    config = dataclasses.replace(config, unet=dataclasses.replace(config.unet, attention_kernel="xla"))
     frames, side = 8, 16
     x = jnp.zeros((frames, side, side, 4))
     pose = jnp.zeros((frames, side, side, config.unet.block_out_channels[0]))
@@ -41,8 +45,7 @@ def test_guidance_in_turn_needs_less_memory():
         args = params, jnp.zeros((side, side, 4)), pose, jnp.float32(2), x, jnp.int32(5)
         return jax.jit(denoise).lower(*args).compile().memory_analysis().temp_size_in_bytes
 
-    # 0.75 to 0.83 here, by the compiler's release; 0.71 at real size (docs/performance.md).
-    assert working(True) < 0.9 * working(False)
+    assert working(True) < 0.8 * working(False)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.3), ("float16", 0.03)])
