@@ -11,15 +11,17 @@ from jaxanim.training.experiment import Experiment
 
 config = Experiment(
     name="magicpose_controlnet",
-    task=MagicPoseTask(stage=0, base="runs/base/weights", model=MAGICPOSE, clips=POSED, timestep_power=2.0),
-    steps=500,
+    task=MagicPoseTask(
+        stage=0, base="runs/base/weights", model=MAGICPOSE, clips=POSED, timestep_power=4.0, weigh_pixels=True
+    ),
+    steps=450,
     batch_size=32,
     optimizer="muon",
-    learning_rate=1e-3,
+    learning_rate=1.5e-3,
     warmup=30,
     schedule="cosine",
     weight_decay=0.0,
     ema_decay=0.998,
     save_every=250,
-    sheet_every=250,
+    sheet_every=0,
 )

@@ -90,7 +90,7 @@ def _run(
     position: checkpoints.Position,
 ) -> tuple[State, Outcome]:
     """Steps until a reason to stop, which the outcome names (its loss is still to be filled in)."""
-    run_step = step_function(experiment)
+    run_step = step_function(experiment, state)
     step = int(state.step)
     began = time.monotonic()
 

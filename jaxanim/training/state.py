@@ -37,8 +37,14 @@ def make_state(experiment: Experiment, params: FlatParams) -> State:
     return State(step=jnp.int32(0), params=params, ema=jax.tree.map(jnp.copy, params), optimizer=optimizer)
 
 
-def step_function(experiment: Experiment) -> Callable[[State, FlatParams, Batch], tuple[State, Metrics]]:
-    """(state, frozen parameters, batch) -> (state, metrics), compiled; it reuses the state's buffers."""
+def step_function(
+    experiment: Experiment, state: State
+) -> Callable[[State, FlatParams, Batch], tuple[State, Metrics]]:
+    """(state, frozen parameters, batch) -> (state, metrics), compiled; it reuses the state's buffers.
+
+    The new state lies on the devices where `state` does. Left to choose, the compiler names another place for it
+    even on one device, and the second step is compiled all over again.
+    """
     optimizer = make_optimizer(experiment)
     parts = experiment.accumulate
 
@@ -75,4 +81,4 @@ def step_function(experiment: Experiment) -> Callable[[State, FlatParams, Batch]
         metrics["gradient_norm"] = optax.global_norm(gradients)
         return State(step=state.step + 1, params=params, ema=ema, optimizer=optimizer_state), metrics
 
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0, out_shardings=(jax.tree.map(lambda leaf: leaf.sharding, state), None))

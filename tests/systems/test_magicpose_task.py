@@ -125,7 +125,7 @@ def test_steps_leave_the_frozen_arrays_as_they_are_to_the_bit(world, monkeypatch
     state, frozen = initial(experiment, make_mesh(experiment.mesh))
     before = {path: np.array(leaf) for path, leaf in frozen.items()}
     start = {path: np.array(leaf) for path, leaf in state.params.items()}
-    step, batches = step_function(experiment), experiment.task.batches(0, 8, 0, 1)
+    step, batches = step_function(experiment, state), experiment.task.batches(0, 8, 0, 1)
     for i in range(2):
         state, _ = step(state, frozen, jax.tree.map(jnp.asarray, batches[i]))
     chex.assert_trees_all_equal({path: np.array(leaf) for path, leaf in frozen.items()}, before)

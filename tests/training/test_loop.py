@@ -16,8 +16,9 @@ import pytest
 from jaxanim.data.images import read_image
 from jaxanim.errors import InputError
 from jaxanim.training import checkpoints, log
-from jaxanim.training.loop import initial, train
-from jaxanim.training.sharding import make_mesh
+from jaxanim.training.loop import batches, initial, train
+from jaxanim.training.sharding import make_mesh, shard_batch
+from jaxanim.training.state import step_function
 from tests.training.toy import Toy, config
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +155,15 @@ def test_nan_stops_with_the_last_good_checkpoint(tmp_path):
         state, _ = checkpoints.restore(checkpointer, like)
     assert int(state.step) < step
     chex.assert_tree_all_finite(state)
+
+
+def test_a_step_is_compiled_once():
+    mesh = make_mesh(config.mesh)
+    state, frozen = initial(config, mesh)
+    step, data = step_function(config, state), batches(config)
+    for _ in range(3):
+        state, _ = step(state, frozen, shard_batch(next(data), mesh))
+    assert step._cache_size() == 1
 
 
 def test_only_the_trainable_part_has_state():
