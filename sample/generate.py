@@ -14,6 +14,7 @@ from tqdm import tqdm
 from jaxanim.data.images import contact_sheet, read_image, resize_and_crop, to_uint8, write_png
 from jaxanim.data.video import read_video, write_video
 from jaxanim.errors import InputError
+from jaxanim.host_memory import keep_freed_memory
 from jaxanim.systems import stable_diffusion
 from sample import inputs
 from sample.arguments import Parser, add_memory_options, memory_options, number, run, size, whole
@@ -141,4 +142,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from jaxanim.errors import InputError
+from jaxanim.host_memory import keep_freed_memory
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -127,4 +128,5 @@ def _names(path: Path) -> set[str]:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

@@ -13,6 +13,7 @@ from jaxanim.models.parameters import copy_part, example_inputs
 from jaxanim.models.readers import no_reference
 from jaxanim.models.unet_blocks import encode, mid, time_embedding
 from jaxanim.models.unet_config import ControlNetConfig, EncoderConfig, UNetConfig
+from jaxanim.nn.conv import conv1x1
 
 __all__ = ["ControlNet", "ControlNetConfig", "controlnet_config", "controlnet_params_from_unet"]
 
@@ -97,6 +98,7 @@ def _zero_conv(config: ControlNetConfig, name: str, x: Float[Array, "..."]) -> F
     return nn.Conv(
         x.shape[-1],
         (1, 1),
+        conv_general_dilated=conv1x1,
         kernel_init=nn.initializers.zeros,
         dtype=config.dtype,
         param_dtype=config.param_dtype,

@@ -21,6 +21,7 @@ from jaxanim.attention import attention
 from jaxanim.chunks import map_chunks
 from jaxanim.errors import InputError
 from jaxanim.models.vae_tiles import run_in_tiles
+from jaxanim.nn.conv import conv1x1
 from jaxanim.nn.norm import GroupNorm
 from jaxanim.nn.resnet import Downsample, ResnetBlock, Upsample
 
@@ -181,8 +182,8 @@ class VAE(_Layer):
         c = self.config
         self.encoder = Encoder(c)
         self.decoder = Decoder(c)
-        self.quant_conv = nn.Conv(2 * c.latent_channels, (1, 1), **self.dtypes)
-        self.post_quant_conv = nn.Conv(c.latent_channels, (1, 1), **self.dtypes)
+        self.quant_conv = nn.Conv(2 * c.latent_channels, (1, 1), conv_general_dilated=conv1x1, **self.dtypes)
+        self.post_quant_conv = nn.Conv(c.latent_channels, (1, 1), conv_general_dilated=conv1x1, **self.dtypes)
 
     def encode(
         self, pixels: Float[Array, "b f height width in"]

@@ -1,44 +1,51 @@
-"""3x3 convolutions done in the cheapest of several equal ways; parameters are as in `flax.linen.Conv`.
+"""Convolutions done in the cheapest of several equal ways; parameters are as in `flax.linen.Conv`.
 
 Each function takes the place of `lax.conv_general_dilated` in `nn.Conv(..., conv_general_dilated=...)`.
 """
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float
 
 from jaxanim.backend import target_backend
+from jaxanim.nn.winograd import Images, Kernel, doubled, winograd
 
-Images = Float[Array, "batch height width channels"]
-Kernel = Float[Array, "3 3 channels features"]
-
-# Winograd's F(2x2, 3x3) in the form of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
-# arXiv 1509.09308, section 4.1: Y = A^T [(G g G^T) * (B^T d B)] A.
-B_T = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
-G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-A_T = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
-
+# What pays on a CPU, by tests/bench/bench_conv.py. Rows are pixels of the result; width is the product of channels
+# and features over their sum, the products done for each number moved.
 FEW_ROWS, LARGE_KERNEL = 256, 2**18
-MANY_ROWS, WIDE = 512, 240
+ROWS, WIDTH = {2: 512, 4: 4096}, {2: 32, 4: 200}
+
+
+def conv1x1(x: Images, kernel: Float[Array, "1 1 channels features"], strides, padding, **options) -> Array:
+    """1x1 convolution: one matrix product, which no convolution is faster than and XLA's on CPUs much slower."""
+    return jnp.matmul(x, kernel[0, 0], precision=options.get("precision"))
 
 
 def conv3x3(x: Images, kernel: Kernel, strides, padding, **options) -> Float[Array, "batch rows columns features"]:
-    """3x3 convolution of stride 1 with one pixel of zeros around, as `lax.conv_general_dilated` computes it.
+    """3x3 convolution, as `lax.conv_general_dilated` computes it.
 
     XLA's CPU convolution is slow where a large kernel meets few pixels: one matrix product of gathered patches is
-    faster. Winograd's form needs 2.25 times fewer products, which pays for wide layers (tests/bench/bench_conv.py).
-    GPU and TPU choose for themselves, so elsewhere and in all other cases this is XLA's own.
+    faster. Winograd's forms need 2.25 or 4 times fewer products. GPU and TPU choose for themselves, so elsewhere
+    and in all other cases this is XLA's own.
     """
-    rows, (wide, features) = x.shape[0] * x.shape[1] * x.shape[2], kernel.shape[2:]
-    if target_backend() == "cpu" and x.dtype == kernel.dtype == jnp.float32:
-        if rows <= FEW_ROWS and wide * features >= LARGE_KERNEL:
-            return by_patches(x, kernel)
-        even = x.shape[1] % 2 == x.shape[2] % 2 == 0
-        if even and rows >= MANY_ROWS and wide * features / (wide + features) >= WIDE:
-            return by_winograd(x, kernel)
-    return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
+
+    def plain(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
+
+    if not on_cpu(x, kernel) or isinstance(padding, str):
+        return plain(x, kernel)
+    channels, features = kernel.shape[2:]
+    shape = jax.eval_shape(plain, x, kernel).shape
+    rows, width = shape[0] * shape[1] * shape[2], channels * features / (channels + features)
+    if rows <= FEW_ROWS and channels * features >= LARGE_KERNEL:
+        return by_patches(x, kernel, strides, padding)
+    for outputs in (4, 2):
+        same = shape[:3] == x.shape[:3] and list(padding) == [(1, 1), (1, 1)]
+        whole = same and x.shape[1] % outputs == x.shape[2] % outputs == 0
+        if whole and rows >= ROWS[outputs] and width >= WIDTH[outputs]:
+            return winograd(x, kernel, outputs)
+    return plain(x, kernel)
 
 
 def doubled_conv3x3(
@@ -47,8 +54,10 @@ def doubled_conv3x3(
     """`conv3x3` of x after nearest-neighbour doubling, without making the doubled image.
 
     Two of the three taps in each direction fall on the same pixel of x: every output of the four in a doubled pixel
-    is a 2x2 convolution with summed taps, 16 products in place of 36.
+    is a 2x2 convolution with summed taps, 16 products in place of 36; on a CPU 9 matrix products do.
     """
+    if on_cpu(x, kernel):
+        return doubled(x, kernel)
     kernel = kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
 
     def phase(row: int, column: int):
@@ -67,34 +76,17 @@ def _sum_taps(kernel: Array, phase: int, axis: int) -> Array:
     return jnp.concatenate(pair, axis)
 
 
-def by_patches(x: Images, kernel: Kernel) -> Float[Array, "batch height width features"]:
+def on_cpu(x: Array, kernel: Array) -> bool:
+    """Whether a program for the CPU in float32 is traced, which is where XLA's own convolutions can be beaten."""
+    return target_backend() == "cpu" and x.dtype == kernel.dtype == jnp.float32
+
+
+def by_patches(
+    x: Images, kernel: Kernel, strides=(1, 1), padding=((1, 1), (1, 1))
+) -> Float[Array, "batch rows columns features"]:
     """The convolution as one matrix product of all 3x3 patches."""
-    _, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    patches = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    down, right = strides
+    padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
+    patches = [padded[:, i : i + rows : down, j : j + columns : right] for i in range(3) for j in range(3)]
     return jnp.concatenate(patches, -1) @ rearrange(kernel, "i j c features -> (i j c) features")
-
-
-def by_winograd(x: Images, kernel: Kernel) -> Float[Array, "batch height width features"]:
-    """The convolution by 16 products for each 2x2 outputs; height and width must be even."""
-    _, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    tiles = [[padded[:, i : i + height - 1 : 2, j : j + width - 1 : 2] for j in range(4)] for i in range(4)]
-    taps = [[kernel[i, j] for j in range(3)] for i in range(3)]
-    tiles, taps = _both_sides(B_T, tiles), _both_sides(G, taps)
-    # Sixteen products rather than one with a batch axis, which XLA's CPU compiler makes a slower program of.
-    products = [[tiles[i][j] @ taps[i][j] for j in range(4)] for i in range(4)]
-    out = jnp.stack([jnp.stack(row, 3) for row in _both_sides(A_T, products)], 2)
-    return rearrange(out, "b h p w q c -> b (h p) (w q) c")
-
-
-def _both_sides(matrix: np.ndarray, grid: list[list[Array]]) -> list[list[Array]]:
-    """matrix @ grid @ matrix.T for a square grid of arrays, in sums and differences alone where 1 and -1 allow."""
-    half = [[_combine(row, column) for column in zip(*grid, strict=True)] for row in matrix]
-    return [[_combine(row, line) for row in matrix] for line in half]
-
-
-def _combine(coefficients: np.ndarray, arrays) -> Array:
-    pairs = [(float(c), array) for c, array in zip(coefficients, arrays, strict=True) if c]
-    terms = [array if c == 1 else -array if c == -1 else c * array for c, array in pairs]
-    return sum(terms[1:], start=terms[0])

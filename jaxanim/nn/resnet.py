@@ -6,7 +6,7 @@ from einops import repeat
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxanim.nn.conv import conv3x3, doubled_conv3x3
+from jaxanim.nn.conv import conv1x1, conv3x3, doubled_conv3x3
 from jaxanim.nn.norm import GroupNorm
 
 
@@ -41,7 +41,10 @@ class ResnetBlock(nn.Module):
         h = nn.silu(GroupNorm(**norm, name="norm2")(h))
         h = nn.Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=conv3x3, **dtypes, name="conv2")(h)
         if x.shape[-1] != self.out_channels:
-            x = nn.Conv(self.out_channels, (1, 1), **dtypes, name="conv_shortcut")(x)
+            shortcut = nn.Conv(
+                self.out_channels, (1, 1), conv_general_dilated=conv1x1, **dtypes, name="conv_shortcut"
+            )
+            x = shortcut(x)
         return x + h
 
 
@@ -62,6 +65,7 @@ class Downsample(nn.Module):
             (3, 3),
             strides=2,
             padding=self.padding,
+            conv_general_dilated=conv3x3,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
             name="conv",

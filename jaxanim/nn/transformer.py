@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxanim.nn.attention import CrossAttention, SelfAttention, Stored
+from jaxanim.nn.conv import conv1x1
 from jaxanim.nn.feedforward import FeedForward
 from jaxanim.nn.norm import GroupNorm
 
@@ -71,7 +72,7 @@ class Transformer2D(nn.Module):
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         channels, width = x.shape[-1], x.shape[-2]
         h = GroupNorm(self.groups, epsilon=1e-6, **dtypes, name="norm")(x)
-        h = nn.Conv(channels, (1, 1), **dtypes, name="proj_in")(h)
+        h = nn.Conv(channels, (1, 1), conv_general_dilated=conv1x1, **dtypes, name="proj_in")(h)
         h = rearrange(h, "b f h w c -> b f (h w) c")
         block = BasicTransformerBlock(
             self.heads, self.only_norm1, self.kernel, **dtypes, name="transformer_blocks_0"
@@ -80,4 +81,5 @@ class Transformer2D(nn.Module):
         if self.only_norm1:
             return x, normed
         h = rearrange(h, "b f (h w) c -> b f h w c", w=width)
-        return x + nn.Conv(channels, (1, 1), **dtypes, name="proj_out")(h), normed
+        proj_out = nn.Conv(channels, (1, 1), conv_general_dilated=conv1x1, **dtypes, name="proj_out")
+        return x + proj_out(h), normed
