@@ -8,6 +8,7 @@ config = Evaluation(
     weights="weights/magicanimate",
     size=(128, 128),
     frames=48,
+    face="weights/face",
     variants=(
         Variant("without temporal attention", options={"temporal": False}),
         Variant("without window averaging", options={"average": False}),

@@ -7,7 +7,7 @@ began from nothing. What the system then reaches stands in the README.
 
 Table 3's "App-Pretrain" and "Data Aug" are this config with one field changed, in a folder of its own:
 
-  python -m train.run configs/magicpose_stage2.py name=magicpose_no_pretrain task.start=none
+  python -m train.run configs/magicpose_stage2.py name=magicpose_no_pretrain task.start=none steps=700
   python -m train.run configs/magicpose_stage2.py name=magicpose_no_masks task.mask_face=0 task.mask_hands=0
 """
 

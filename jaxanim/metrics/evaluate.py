@@ -72,8 +72,8 @@ class Evaluation:
 class Case:
     """One video to be made, and the truth about it; pixels uint8.
 
-    `wrong_reference` shows another identity, to measure how much of the result comes from the reference; `face`
-    holds the 68 true landmarks of each frame.
+    `wrong_reference` shows another identity, to measure how much of the result comes from the reference; `face` and
+    `reference_face` hold the 68 true landmarks of each frame and of the reference.
     """
 
     reference: UInt8[np.ndarray, "height width 3"]
@@ -82,6 +82,7 @@ class Case:
     mask: UInt8[np.ndarray, "frames height width"]
     wrong_reference: UInt8[np.ndarray, "height width 3"] | None = None
     face: Float[np.ndarray, "frames 68 3"] | None = None
+    reference_face: Float[np.ndarray, "68 3"] | None = None
 
 
 # Metrics by name; None where there is no finite number.

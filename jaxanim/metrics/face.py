@@ -125,25 +125,26 @@ def measure_faces(network: FaceNetwork) -> Measure:
 
     `face_cos`; and where the network reads states, `mouth_error`, `eyes_error` and `head_error` (yaw and pitch
     together): how far the state read from the generated face is from the true landmarks' (units of
-    `jaxanim.cues.faces.state`). The same with `_truth` is read from the true frames, the least that this
-    measuring can tell, and with `_still` belongs to a face that keeps the mean state.
+    `jaxanim.cues.faces.state`). The same with `_truth` is read from the true frames, the least that this measuring
+    can tell, and with `_static` from the reference's own face, which stays as it is.
     """
 
     def measure(result: UInt8[np.ndarray, "frames height width 3"], case: Case) -> dict[str, np.ndarray]:
         if case.face is None:
             return {}
+        there, cut = seen(case.face), partial(aligned, side=network.side)
         scores = {"face_cos": face_cos(network, result, case.truth, case.face)}
+        faces = {"": cut(result, case.face), "_truth": cut(case.truth, case.face)}
+        if case.reference_face is not None and seen(case.reference_face[None])[0]:
+            still = cut(case.reference[None], case.reference_face[None])
+            faces["_static"] = np.repeat(still, len(case.face), 0)
+            similar = cosine(network.embed(faces["_static"]), network.embed(faces["_truth"]))
+            scores["face_cos_static"] = np.where(there, similar, np.nan)
         if not isinstance(network, PuppetFaceNetwork):
             return scores
-        there, true = seen(case.face), state(case.face)
-        still = np.broadcast_to(true[there].mean(0) if there.any() else true.mean(0), true.shape)
-        readings = {
-            "": network.read_state(aligned(result, case.face, network.side)),
-            "_truth": network.read_state(aligned(case.truth, case.face, network.side)),
-            "_still": still,
-        }
-        for suffix, reading in readings.items():
-            error = np.where(there[:, None], np.abs(reading - true), np.nan)
+        true = state(case.face)
+        for suffix, crops in faces.items():
+            error = np.where(there[:, None], np.abs(network.read_state(crops) - true), np.nan)
             by_name = dict(zip(STATES, error.T, strict=True))
             scores[f"mouth_error{suffix}"], scores[f"eyes_error{suffix}"] = by_name["mouth"], by_name["eyes"]
             scores[f"head_error{suffix}"] = np.hypot(by_name["yaw"], by_name["pitch"])

@@ -50,7 +50,8 @@ def puppet_case(
         frames = min(frames, captured.frames)
     clip = puppet_clip(seed, frames, size, kind, captured, character=character)
     wrong = None if other is None else puppet_clip(other, frames, size, kind).reference
-    return Case(clip.reference, driving(clip, cue), clip.frames, clip.mask, wrong, clip.keypoints.face[:, 0])
+    faces = clip.keypoints.face[:, 0], clip.reference_clip.keypoints.face[0, 0]
+    return Case(clip.reference, driving(clip, cue), clip.frames, clip.mask, wrong, *faces)
 
 
 def driving(clip: Clip, cue: str) -> np.ndarray:

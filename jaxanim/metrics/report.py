@@ -18,24 +18,30 @@ COLUMNS = {
     "margin": lambda row: _minus(row["psnr_subject"], row.get("psnr_subject_wrong")),
     "frame": lambda row: row["psnr"],
     "ssim": lambda row: row["ssim"],
+    "s-ssim": lambda row: row["ssim_static"],
     "temporal": lambda row: row["temporal_error"],
     "still": lambda row: row["temporal_error_static"],
 }
 # Shown where the evaluation has measured faces.
 FACE_COLUMNS = {
     "face-cos": lambda row: row.get("face_cos"),
+    "(static)": lambda row: row.get("face_cos_static"),
     "mouth": lambda row: row.get("mouth_error"),
+    "(static) ": lambda row: row.get("mouth_error_static"),
     "eyes": lambda row: row.get("eyes_error"),
+    "(static)  ": lambda row: row.get("eyes_error_static"),
     "head": lambda row: row.get("head_error"),
+    "(static)   ": lambda row: row.get("head_error_static"),
 }
 LEGEND = """\
 subject, static, wrong: PSNR (dB) inside the true body mask, of the result, of the reference repeated, and of
 the result from another identity's reference; gain, margin: subject minus static, subject minus wrong
-frame, ssim: of the whole frame; temporal, still: error of the change between frames (levels of 255), of the
-result and of the reference repeated"""
+frame, ssim: of the whole frame, s-ssim: of the reference repeated; temporal, still: error of the change between
+frames (levels of 255), of the result and of the reference repeated"""
 FACE_LEGEND = """
 face-cos: cosine similarity of the result's and the true face's embedding; mouth, eyes, head: how far what the
-face does, read from the result, is from the truth (see jaxanim.metrics.face; smaller is better)"""
+face does, read from the result, is from the truth (see jaxanim.metrics.face; smaller is better); (static): the
+same of the reference's own face"""
 
 
 def results_table(rows: Mapping[str, Mapping[str, float | None]], label: str) -> str:

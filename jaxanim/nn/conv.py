@@ -12,9 +12,10 @@ from jaxanim.backend import target_backend
 from jaxanim.nn.winograd import Images, Kernel, doubled, winograd
 
 # What pays on a CPU, by tests/bench/bench_conv.py. Rows are pixels of the result; width is the product of channels
-# and features over their sum, the products done for each number moved.
+# and features over their sum, the products done for each number moved. Narrower layers gain too, in gradients most,
+# but a training step that is full of them takes twice as long to compile.
 FEW_ROWS, LARGE_KERNEL = 256, 2**18
-ROWS, WIDTH = {2: 512, 4: 4096}, {2: 32, 4: 200}
+ROWS, WIDTH = {2: 512, 4: 4096}, {2: 120, 4: 200}
 
 
 def conv1x1(x: Images, kernel: Float[Array, "1 1 channels features"], strides, padding, **options) -> Array:

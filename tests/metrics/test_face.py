@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxanim.cues.faces import seen, state
+from jaxanim.cues.faces import aligned, seen, state
 from jaxanim.errors import InputError
 from jaxanim.metrics.evaluate import score
 from jaxanim.metrics.face import (
@@ -64,8 +64,9 @@ def test_scores_and_columns_of_an_evaluation(case):
     row, _ = score(lambda reference, driving: reference + 0 * driving, case, measure_faces(MeanColour()))
     assert -1 <= row["face_cos"] <= 1
     lines = results_table({"a": row}, "case").splitlines()
-    assert lines[0].split()[-4:] == ["face-cos", "mouth", "eyes", "head"]
-    assert lines[1].split()[-3:] == ["-", "-", "-"]  # a network of identities alone reads no state
+    static = "(static)"
+    assert lines[0].split()[-8:] == ["face-cos", static, "mouth", static, "eyes", static, "head", static]
+    assert lines[1].split()[-6:] == ["-"] * 6  # a network of identities alone reads no state
     without, _ = score(lambda reference, driving: reference + 0 * driving, case)
     assert "face-cos" not in results_table({"a": without}, "case")
 
@@ -84,14 +85,21 @@ def test_a_puppet_network_reads_states_from_pictures(network, case):
     faces = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
     np.testing.assert_allclose(np.linalg.norm(network.embed(faces), axis=-1), 1.0, atol=1e-3)
     scores = measure_faces(network)(case.truth, case)
-    # Of the true frames, the result's error is the measuring's own; and a still face's is the deviation.
+    # Of the true frames, the result's error is the measuring's own; a reference among the frames would have theirs.
     np.testing.assert_array_equal(scores["mouth_error"], scores["mouth_error_truth"])
     there = seen(case.face)
     true = state(case.face)[there]
-    np.testing.assert_allclose(scores["eyes_error_still"][there], np.abs(true[:, 1] - true[:, 1].mean()), atol=1e-6)
-    assert set(scores) == {"face_cos"} | {
-        f"{name}_error{suffix}" for name in ("mouth", "eyes", "head") for suffix in ("", "_truth", "_still")
+    first = np.flatnonzero(there)[0]
+    still = dataclasses.replace(case, reference=case.truth[first], reference_face=case.face[first])
+    static = measure_faces(network)(case.truth, still)
+    np.testing.assert_allclose(static["face_cos_static"][first], 1.0, atol=1e-6)
+    eyes = network.read_state(aligned(case.truth[first][None], case.face[first][None], 16))[0, 1]
+    np.testing.assert_allclose(static["eyes_error_static"][there], np.abs(eyes - true[:, 1]), atol=1e-5)
+    assert set(static) == {"face_cos", "face_cos_static"} | {
+        f"{name}_error{suffix}" for name in ("mouth", "eyes", "head") for suffix in ("", "_truth", "_static")
     }
+    hidden = dataclasses.replace(still, reference_face=np.zeros((68, 3)))
+    assert not any(name.endswith("_static") for name in measure_faces(network)(case.truth, hidden))
     assert measure_faces(network)(case.truth, dataclasses.replace(case, face=None)) == {}
 
 

@@ -93,11 +93,11 @@ def test_the_matrices_are_exact(outputs):
     [
         ((1, 4, 8, 512, 512), "by_patches"),
         ((2, 16, 16, 480, 480), 2),
-        ((2, 16, 16, 64, 64), 2),
+        ((2, 16, 16, 240, 240), 2),
         ((1, 64, 64, 640, 320), 4),
         ((1, 62, 68, 640, 320), 2),  # a height that four does not divide
         ((2, 17, 16, 480, 480), None),  # an odd height
-        ((2, 16, 16, 32, 480), None),  # too few channels
+        ((2, 16, 16, 96, 480), None),  # too few channels
         ((1, 4, 8, 256, 512), None),  # a small kernel
     ],
 )
