@@ -27,7 +27,8 @@ class UNet(nn.Module):
         belong to the last ref_batch entries, and the entries before them use plain self-attention (the batch
         is [uncond, cond]).
       with_plain: also predict without the reference, [plain, with reference] stacked on the batch axis, as
-        guidance needs. The down blocks, which read no reference, are computed once for both.
+        guidance needs. The down blocks, which read no reference, are computed once for both, and so is what the
+        up blocks' first convolutions make of the skip connections.
 
     Returns the prediction [batch, frames, height, width, out_channels] (twice the batch with `with_plain`).
     Raises InputError for residuals or references that do not fit the network.
@@ -60,11 +61,11 @@ class UNet(nn.Module):
         if with_plain:
             if reference is None or config.readers != "mid_up":
                 raise InputError("with_plain needs a reference that the mid and up blocks alone read")
-            x, temb, text, *skips = (jnp.concatenate([h, h]) for h in (x, temb, text, *skips))
+            x, temb, text = (jnp.concatenate([h, h]) for h in (x, temb, text))
         x, _ = mid(config, x, temb, text, stored)
         if mid_residual is not None:
             x = _add(x, mid_residual, "mid_residual")
-        x, _ = decode(config, x, skips, temb, text, stored)
+        x, _ = decode(config, x, skips, temb, text, stored, branches=2 if with_plain else 1)
         norm = GroupNorm(
             config.norm_num_groups, config.norm_eps, config.pool_frames, **dtypes, name="conv_norm_out"
         )

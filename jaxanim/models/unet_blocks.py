@@ -66,7 +66,8 @@ class UpBlock(nn.Module):
     """Per layer: concatenated skip connection, ResNet, attention, motion module; then an upsampling to
     `size` (height, width) unless that is None.
 
-    With `truncated` the last transformer ends at norm1, as in MagicAnimate's appearance encoder.
+    With `truncated` the last transformer ends at norm1, as in MagicAnimate's appearance encoder. A batch may hold
+    several guidance `branches` that share the skip connections, which then have one branch's batch.
     Returns the video and the transformer blocks' norm1 outputs.
     """
 
@@ -75,6 +76,7 @@ class UpBlock(nn.Module):
     attention: bool
     size: tuple[int, int] | None
     truncated: bool = False
+    branches: int = 1
 
     @nn.compact
     def __call__(
@@ -88,8 +90,9 @@ class UpBlock(nn.Module):
         normed = []
         layers = self.config.layers_per_block + 1
         for i in range(layers):
-            x = jnp.concatenate([x, skips[-1 - i]], axis=-1)
-            x = _resnet(self.config, self.channels, i)(x, temb)
+            own, skip = x.shape[-1], jnp.tile(skips[-1 - i], (self.branches, 1, 1, 1, 1))
+            x = jnp.concatenate([x, skip], axis=-1)
+            x = _resnet(self.config, self.channels, i, branches=self.branches, own=own)(x, temb)
             if self.attention:
                 last = self.truncated and i == layers - 1
                 x, features = _transformer(self.config, i, only_norm1=last)(x, text, stored[i])
@@ -141,8 +144,9 @@ def decode(
     text: Text,
     stored: dict[str, tuple],
     truncated: bool = False,
+    branches: int = 1,
 ) -> tuple[Float[Array, "..."], dict[str, list]]:
-    """All up blocks, for the compact method of a UNet or appearance encoder.
+    """All up blocks, for the compact method of a UNet or appearance encoder; `branches` as in UpBlock.
 
     Returns the last block's output and the norm1 outputs by block name.
     """
@@ -153,7 +157,7 @@ def decode(
         name, last = f"up_blocks_{i}", i == len(widths) - 1
         own = [skips.pop() for _ in range(config.layers_per_block + 1)][::-1]
         size = None if last else skips[-1].shape[2:4]
-        layers = block(config, width, kind == "CrossAttnUpBlock2D", size, truncated and last, name=name)
+        layers = block(config, width, kind == "CrossAttnUpBlock2D", size, truncated and last, branches, name=name)
         x, normed[name] = layers(x, own, temb, text, stored[name])
     return x, normed
 
@@ -162,13 +166,14 @@ def _dtypes(config: EncoderConfig) -> dict:
     return {"dtype": config.dtype, "param_dtype": config.param_dtype}
 
 
-def _resnet(config: EncoderConfig, channels: int, i: int) -> ResnetBlock:
+def _resnet(config: EncoderConfig, channels: int, i: int, **shared: int) -> ResnetBlock:
     return ResnetBlock(
         channels,
         config.norm_num_groups,
         config.norm_eps,
         config.pool_frames,
         **_dtypes(config),
+        **shared,
         name=f"resnets_{i}",
     )
 

@@ -6,7 +6,7 @@ from einops import repeat
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxanim.nn.conv import conv1x1, conv3x3, doubled_conv3x3
+from jaxanim.nn.conv import conv1x1, conv3x3, doubled_conv3x3, partly_shared
 from jaxanim.nn.norm import GroupNorm
 
 
@@ -16,6 +16,9 @@ class ResnetBlock(nn.Module):
     x + conv2(SiLU(norm2(conv1(SiLU(norm1(x))) + time_emb_proj(SiLU(temb))))), with a 1x1 `conv_shortcut`
     on x where the width changes. Convolutions see every frame on its own; `pool_frames` decides whether
     the normalisations do (see GroupNorm).
+
+    Where x is a batch of several guidance `branches` that differ in their first `own` channels alone, as those of a
+    skip connection do not, the first convolutions compute the rest once for all branches.
     """
 
     out_channels: int
@@ -24,6 +27,8 @@ class ResnetBlock(nn.Module):
     pool_frames: bool = False
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
+    branches: int = 1
+    own: int = 0
 
     @nn.compact
     def __call__(
@@ -33,18 +38,24 @@ class ResnetBlock(nn.Module):
     ) -> Float[Array, "batch frames height width out_channels"]:
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norm = dict(groups=self.groups, epsilon=self.epsilon, pool_frames=self.pool_frames, **dtypes)
+        first, shortcut = conv3x3, conv1x1
+        if self.branches > 1:
+            # Normalised, the branches differ in every group that holds a channel of their own.
+            size = x.shape[-1] // self.groups
+            first = partly_shared(conv3x3, -(-self.own // size) * size, self.branches)
+            shortcut = partly_shared(conv1x1, self.own, self.branches)
         h = nn.silu(GroupNorm(**norm, name="norm1")(x))
-        h = nn.Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=conv3x3, **dtypes, name="conv1")(h)
+        h = nn.Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=first, **dtypes, name="conv1")(h)
         if temb is not None:
             shift = nn.Dense(self.out_channels, **dtypes, name="time_emb_proj")(nn.silu(temb))
             h = h + shift[:, None, None, None]
         h = nn.silu(GroupNorm(**norm, name="norm2")(h))
         h = nn.Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=conv3x3, **dtypes, name="conv2")(h)
         if x.shape[-1] != self.out_channels:
-            shortcut = nn.Conv(
-                self.out_channels, (1, 1), conv_general_dilated=conv1x1, **dtypes, name="conv_shortcut"
+            change = nn.Conv(
+                self.out_channels, (1, 1), conv_general_dilated=shortcut, **dtypes, name="conv_shortcut"
             )
-            x = shortcut(x)
+            x = change(x)
         return x + h
 
 

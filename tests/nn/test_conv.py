@@ -79,6 +79,20 @@ def test_a_pointwise_convolution_is_a_product():
     chex.assert_trees_all_close(layer.apply(params, x), nn.Conv(7, (1, 1)).apply(params, x), atol=2e-5)
 
 
+@pytest.mark.parametrize(("own", "expected"), [(3, [(2, 6, 8, 2), (4, 6, 8, 3)]), (5, [(4, 6, 8, 5)])])
+def test_branches_that_agree_in_the_last_channels(own, expected):
+    x, kernel = draws(4, 6, 8, 5, 7)
+    x = x.at[2:, ..., own:].set(x[:2, ..., own:])
+    shapes = []
+
+    def counted(x, kernel):
+        shapes.append(x.shape)
+        return plain(x, kernel)
+
+    chex.assert_trees_all_close(conv.partly_shared(counted, own, 2)(x, kernel), plain(x, kernel), atol=2e-5)
+    assert sorted(shapes) == expected
+
+
 @pytest.mark.parametrize("outputs", [2, 4])
 def test_the_matrices_are_exact(outputs):
     """In double precision, on a row: the two (four) outputs of a filter of three taps over n pixels."""
