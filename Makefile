@@ -32,7 +32,7 @@ test-full: .venv/test.stamp
 lint: .venv/test.stamp
 	$(PY) -m ruff check .
 
-bench: .venv/core.stamp
+bench: .venv/test.stamp
 	for name in $(notdir $(basename $(wildcard tests/bench/bench_*.py))); do \
 		$(PY) -m tests.bench.$$name || exit 1; done
 
