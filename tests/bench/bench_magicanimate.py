@@ -13,6 +13,7 @@ import json
 
 import jax.numpy as jnp
 
+from jaxanim.host_memory import keep_freed_memory
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import ControlNetConfig, controlnet_config
 from jaxanim.models.motion import MAGICANIMATE
@@ -70,4 +71,5 @@ def sides(small: bool):
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as the programs do; PyTorch gains from it too
     main()

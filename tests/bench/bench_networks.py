@@ -14,6 +14,7 @@ import json
 import jax
 import jax.numpy as jnp
 
+from jaxanim.host_memory import keep_freed_memory
 from jaxanim.models.motion import ANIMATEDIFF_V3
 from jaxanim.models.unet import UNet, UNetConfig
 from jaxanim.models.vae import VAE, VAEConfig
@@ -125,4 +126,5 @@ def sides(with_compile, net, call, ours, module=lambda net: net):
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as the programs do; PyTorch gains from it too
     main()

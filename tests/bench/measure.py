@@ -8,8 +8,6 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxanim.host_memory import keep_freed_memory
-
 PAGE = 4096
 GIB = 2**30
 
@@ -62,18 +60,12 @@ def compare(
 ) -> dict:
     """Times and memory of PyTorch's candidates, in turns, and then of ours; ratios are theirs over ours.
 
-    Each side has its memory as its programs get it: PyTorch as it comes, then ours after `keep_freed_memory`, which
-    jaxanim's programs call. As that helps PyTorch too, its candidates run once more with it in between
-    ("... keeping memory"). `ours()` is called last: it may take the weights away from PyTorch, so that they exist
-    once. Ends the program where results disagree: the times would mean nothing.
+    `ours()` is called last: it may take the weights away from PyTorch, so that they exist once. Ends the program
+    where results disagree: the times would mean nothing.
     """
     _run(theirs, rounds)
-    keeping = {f"{name} keeping memory": Candidate(candidate.run) for name, candidate in theirs.items()}
-    keep_freed_memory()
-    _run(keeping, rounds)
     mine = {"jaxanim": ours()}
     _run(mine, rounds)
-    theirs = theirs | keeping
     expected = np.asarray(mine["jaxanim"].result, np.float64)
     for name, candidate in theirs.items():
         error = np.abs(np.asarray(candidate.result, np.float64) - expected).max() / np.abs(expected).max()
