@@ -1,4 +1,7 @@
-"""MagicAnimate on unseen puppets, and the ablations of the paper's Table 2."""
+"""MagicAnimate on unseen puppets, and those ablations of the paper's Table 2 that need no training of their own.
+
+What they printed stands in README.md and docs/magicanimate.md.
+"""
 
 from jaxanim.metrics.evaluate import Evaluation, Variant
 
