@@ -5,7 +5,8 @@
 450 steps of 32 target frames, 18 minutes on two shared cores, loss 0.39 and still falling; the pose ControlNet
 began from nothing. What the system then reaches stands in the README.
 
-Table 3's "App-Pretrain" and "Data Aug" are this config with one field changed, in a folder of its own:
+Table 3's "App-Pretrain" and "Data Aug" are this config with the field in question changed, in a folder of its
+own, and as many steps in all:
 
   python -m train.run configs/magicpose_stage2.py name=magicpose_no_pretrain task.start=none steps=700
   python -m train.run configs/magicpose_stage2.py name=magicpose_no_masks task.mask_face=0 task.mask_hands=0

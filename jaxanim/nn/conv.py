@@ -19,7 +19,7 @@ ROWS, WIDTH = {2: 512, 4: 4096}, {2: 120, 4: 200}
 
 
 def conv1x1(x: Images, kernel: Float[Array, "1 1 channels features"], strides, padding, **options) -> Array:
-    """1x1 convolution: one matrix product, which no convolution is faster than and XLA's on CPUs much slower."""
+    """1x1 convolution: one matrix product, which XLA's convolution on CPUs is slower than."""
     return jnp.matmul(x, kernel[0, 0], precision=options.get("precision"))
 
 
