@@ -1,6 +1,6 @@
 """One guided MagicAnimate step of 16 frames at 256x256 beside the same step done as in the released pipeline.
 
-    python -m tests.bench.bench_magicanimate [--rounds 3] [--small]
+    python -m tests.bench.bench_magicanimate [--rounds 3] [--small] [--keep-memory]
 
 prints one JSON object. Both sides are at Stable Diffusion 1.5's width, in float32, with the same weights and inputs;
 PyTorch runs `tests.bench.released_magicanimate` on diffusers' modules. GroupNorm pools its statistics as diffusers
@@ -13,7 +13,6 @@ import json
 
 import jax.numpy as jnp
 
-from jaxanim.host_memory import keep_freed_memory
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import ControlNetConfig, controlnet_config
 from jaxanim.models.motion import MAGICANIMATE
@@ -21,7 +20,7 @@ from jaxanim.models.unet import UNetConfig
 from jaxanim.systems.magicanimate.animate import Options, _Denoise
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.systems.magicanimate.denoise import embed_pose
-from tests.bench.measure import Candidate, compare, compiled
+from tests.bench.measure import KEEP_MEMORY, Candidate, compare, compiled
 from tests.bench.released_magicanimate import ReleasedStep
 from tests.models import sd_oracle as oracle
 from tests.models.sd_oracle import NARROW, torch
@@ -33,9 +32,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="reduced width and size, to try the program")
+    parser.add_argument("--keep-memory", action="store_true", help=KEEP_MEMORY)
     args = parser.parse_args()
     theirs, ours = sides(args.small)
-    print(json.dumps({"case": "MagicAnimate step", "small": args.small} | compare(theirs, ours, args.rounds)))
+    measured = compare(theirs, ours, args.rounds, args.keep_memory)
+    print(json.dumps({"case": "MagicAnimate step", "small": args.small} | measured))
 
 
 def sides(small: bool):
@@ -71,5 +72,4 @@ def sides(small: bool):
 
 
 if __name__ == "__main__":
-    keep_freed_memory()  # as the programs do; PyTorch gains from it too
     main()

@@ -1,24 +1,25 @@
 """Stable Diffusion's networks on this machine beside diffusers, eager and under torch.compile, in one process.
 
-    python -m tests.bench.bench_networks [--only CASE] [--rounds 5] [--small] [--no-compile]
+    python -m tests.bench.bench_networks [--only CASE] [--rounds 5] [--small] [--no-compile] [--keep-memory]
 
 prints one JSON object for each case: a UNet step at 512x512 with batch 1 and 2, decoding one picture of 512x512, and
 an AnimateDiff step of 16 frames at 256x256. Weights and inputs are the same on both sides and the results are compared.
-PyTorch's candidates take turns; then the weights move over to JAX, so that they are in memory once.
+PyTorch's candidates take turns; then the weights move over to JAX, so that they are in memory once. See
+`tests.bench.measure.compare` for what each side does with freed memory.
 """
 
 import argparse
 import dataclasses
 import json
+import subprocess
+import sys
 
-import jax
 import jax.numpy as jnp
 
-from jaxanim.host_memory import keep_freed_memory
 from jaxanim.models.motion import ANIMATEDIFF_V3
 from jaxanim.models.unet import UNet, UNetConfig
 from jaxanim.models.vae import VAE, VAEConfig
-from tests.bench.measure import Candidate, compare, compiled
+from tests.bench.measure import KEEP_MEMORY, Candidate, compare, compiled
 from tests.models import sd_oracle as oracle
 from tests.models.sd_oracle import NARROW, torch
 from tests.systems import sd_pipelines
@@ -44,16 +45,20 @@ SMALL = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     cases = {"unet batch 1": (unet, 1), "unet batch 2": (unet, 2), "vae decode": (vae,), "animatediff": (video,)}
-    parser.add_argument("--only", choices=cases, help="one case")
+    parser.add_argument("--only", choices=cases, help="one case; without it, each in a process of its own")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--small", action="store_true", help="reduced width and size, to try the program")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--keep-memory", action="store_true", help=KEEP_MEMORY)
     args = parser.parse_args()
-    for name, (case, *rest) in cases.items():
-        if args.only in (None, name):
-            theirs, ours = case(SMALL if args.small else FULL, not args.no_compile, *rest)
-            print(json.dumps({"case": name, "small": args.small} | compare(theirs, ours, args.rounds)), flush=True)
-            jax.clear_caches()
+    if args.only is None:
+        for name in cases:
+            subprocess.run([sys.executable, *sys.orig_argv[1:], "--only", name], check=True)
+        return
+    case, *rest = cases[args.only]
+    theirs, ours = case(SMALL if args.small else FULL, not args.no_compile, *rest)
+    measured = compare(theirs, ours, args.rounds, args.keep_memory)
+    print(json.dumps({"case": args.only, "small": args.small} | measured))
 
 
 def unet(sizes, with_compile, batch):
@@ -126,5 +131,4 @@ def sides(with_compile, net, call, ours, module=lambda net: net):
 
 
 if __name__ == "__main__":
-    keep_freed_memory()  # as the programs do; PyTorch gains from it too
     main()

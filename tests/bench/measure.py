@@ -8,8 +8,11 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from jaxanim.host_memory import keep_freed_memory
+
 PAGE = 4096
 GIB = 2**30
+KEEP_MEMORY = "let PyTorch too keep the memory that it frees, as jaxanim's programs do"
 
 
 class Candidate:
@@ -56,14 +59,23 @@ def memory_of(program) -> dict:
 
 
 def compare(
-    theirs: dict[str, Candidate], ours: Callable[[], Candidate], rounds: int, tolerance: float = 1e-3
+    theirs: dict[str, Candidate],
+    ours: Callable[[], Candidate],
+    rounds: int,
+    keep_memory: bool = False,
+    tolerance: float = 1e-3,
 ) -> dict:
     """Times and memory of PyTorch's candidates, in turns, and then of ours; ratios are theirs over ours.
 
-    `ours()` is called last: it may take the weights away from PyTorch, so that they exist once. Ends the program
-    where results disagree: the times would mean nothing.
+    Each side gets its memory as its users' processes do: PyTorch's freed blocks go back to the system, as glibc has
+    it, unless `keep_memory`; ours are kept, as jaxanim's programs ask for. `ours()` is called last: it may take the
+    weights away from PyTorch, so that they exist once. Ends the program where results disagree: the times would mean
+    nothing.
     """
+    if keep_memory:
+        keep_freed_memory()
     _run(theirs, rounds)
+    keep_freed_memory()
     mine = {"jaxanim": ours()}
     _run(mine, rounds)
     expected = np.asarray(mine["jaxanim"].result, np.float64)
@@ -72,7 +84,8 @@ def compare(
         if not error < tolerance:
             raise SystemExit(f"{name} computes something else than jaxanim: relative difference {error:.1e}")
         candidate.memory["relative_difference"] = float(f"{error:.1e}")
-    report = {name: candidate.report() for name, candidate in (mine | theirs).items()}
+    report = {"PyTorch keeps freed memory": keep_memory}
+    report |= {name: candidate.report() for name, candidate in (mine | theirs).items()}
     for name in theirs:
         report[f"{name} over jaxanim"] = round(report[name]["median_s"] / report["jaxanim"]["median_s"], 2)
     return report

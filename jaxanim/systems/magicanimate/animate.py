@@ -27,7 +27,7 @@ from jaxanim.diffusion.windows import (
 from jaxanim.errors import InputError
 from jaxanim.systems.conditions import decode, encode_inputs, per_entry
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
-from jaxanim.systems.magicanimate.denoise import appearance_features, predict
+from jaxanim.systems.magicanimate.denoise import predict, read_reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,19 +138,21 @@ class _Denoise:
         if not options.temporal:
             config = dataclasses.replace(config, unet=image_form(config.unet))
         prompt = params["empty_prompt"]
-        features = appearance_features(params, config, z_ref[None], t[None], per_entry(prompt, 1))
+        told, features = read_reference(params, config, z_ref[None], t[None], per_entry(prompt, 1))
+        # The branches share the down blocks only where both are given the same text.
+        in_turn = options.guidance_in_turn or features is None
 
         def window(batch):
             x, pose = batch
             count = x.shape[0]
             ts = jnp.broadcast_to(t, (count,))
-            text = per_entry(prompt, count)
-            stored = tuple(repeat(f, "1 tokens c -> count tokens c", count=count) for f in features)
+            text = repeat(told, "1 tokens c -> count tokens c", count=count)
+            stored = features and tuple(repeat(f, "1 tokens c -> count tokens c", count=count) for f in features)
             if not self.guided:
                 return predict(params, config, x, ts, text, stored, pose)
-            if options.guidance_in_turn:
+            if in_turn:
                 plain, read = one_by_one(
-                    lambda: predict(params, config, x, ts, text, None, pose),
+                    lambda: predict(params, config, x, ts, per_entry(prompt, count), None, pose),
                     lambda: predict(params, config, x, ts, text, stored, pose),
                 )
             else:

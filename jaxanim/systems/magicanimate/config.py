@@ -4,6 +4,7 @@ import dataclasses
 
 from jaxanim.diffusion.config import DiffusionConfig
 from jaxanim.models.clip_text import CLIPTextConfig
+from jaxanim.models.clip_vision import CLIPVisionConfig
 from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.motion import MAGICANIMATE
 from jaxanim.models.unet_config import UNetConfig, image_form
@@ -17,12 +18,14 @@ __all__ = ["MagicAnimateConfig", "image_form"]
 class MagicAnimateConfig:
     """The networks, the diffusion and the defaults of one set of weights.
 
-    `unet` is the video form; its image form (stage 1) is `image_form(unet)`.
+    `unet` is the video form; its image form (stage 1) is `image_form(unet)`. With an `image_encoder` the reference
+    is known by its CLIP embedding alone, and there is no appearance encoder: a baseline of the paper's Table 2b.
     """
 
     vae: VAEConfig = VAEConfig()
     text_encoder: CLIPTextConfig = CLIPTextConfig()
     unet: UNetConfig = UNetConfig(motion=MAGICANIMATE, pool_frames=True)
     controlnet: ControlNetConfig = ControlNetConfig()
+    image_encoder: CLIPVisionConfig | None = None
     diffusion: DiffusionConfig = DiffusionConfig(beta_schedule="linear")
     defaults: Defaults = Defaults()

@@ -1,15 +1,42 @@
-"""MagicAnimate's noise estimate: Eqs. 1 to 4 of the paper as three pure functions."""
+"""MagicAnimate's noise estimate: Eqs. 1 to 4 of the paper as pure functions."""
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxanim.models.appearance import AppearanceEncoder
+from jaxanim.models.clip_vision import CLIPVision, normalise
 from jaxanim.models.unet import UNet
+from jaxanim.models.vae import to_pixels
 from jaxanim.systems.conditions import embed_pose, per_entry, pose_residuals
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 
-__all__ = ["appearance_features", "embed_pose", "per_entry", "pose_residuals", "predict"]
+__all__ = ["appearance_features", "embed_pose", "per_entry", "pose_residuals", "predict", "read_reference"]
 
 Features = tuple[Float[Array, "batch _tokens _channels"], ...]
+
+
+def read_reference(
+    params: PyTree,
+    config: MagicAnimateConfig,
+    reference: Float[Array, "batch height width channels"],
+    t: Int[Array, " batch"],
+    text: Float[Array, "batch length width_text"],
+) -> tuple[Float[Array, "batch _tokens width_text"], Features | None]:
+    """What the networks are told of the reference: the text that they attend to, and the appearance features.
+
+    With the appearance encoder `text` stays as it is. With a CLIP image encoder in its place (Table 2b) the image's
+    embedding, one token, stands where the text was, and there are no features.
+
+    Args:
+      reference, t: see `appearance_features`.
+    """
+    if config.image_encoder is None:
+        return text, appearance_features(params, config, reference, t, text)
+    pixels = jax.lax.stop_gradient(to_pixels(params["vae"], config.vae, reference[:, None])[:, 0])
+    clip = CLIPVision(config.image_encoder)
+    image = normalise(jnp.clip(pixels, -1, 1), config.image_encoder.image_size)
+    return clip.apply({"params": params["image_encoder"]}, image)[2][:, None], None
 
 
 def appearance_features(

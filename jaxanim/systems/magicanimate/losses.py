@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxanim.cues.densepose import colour_parts
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig
-from jaxanim.systems.magicanimate.denoise import appearance_features, embed_pose, per_entry, predict
+from jaxanim.systems.magicanimate.denoise import embed_pose, per_entry, predict, read_reference
 from jaxanim.training.losses import denoising_loss
 
 # Which modules learn in which stage (Sec. 3.4): regular expressions over parameter paths.
@@ -20,6 +20,9 @@ TRAINABLE = {
     1: (r"^appearance_encoder/", r"^controlnet/"),
     2: (r"^unet/.*motion_modules_\d+/",),
 }
+# Stage 1 with a CLIP image embedding in place of the appearance encoder (Table 2b): its encoder, the UNet's layers
+# that attend to it, and the ControlNet.
+TRAINABLE_CLIP = (r"^image_encoder/", r"^unet/.*attn2/", r"^controlnet/")
 
 
 def draw_kind(r: float, tau1: float, tau2: float) -> str:
@@ -54,7 +57,7 @@ def loss(
     text = per_entry(params["empty_prompt"], z0.shape[0])
 
     def denoise(x, t):
-        features = appearance_features(params, config, reference, t, text)
-        return predict(params, config, x, t, text, features, pose)
+        told, features = read_reference(params, config, reference, t, text)
+        return predict(params, config, x, t, told, features, pose)
 
     return denoising_loss(denoise, config.diffusion, z0, key, timestep_power, channel_weights)

@@ -17,13 +17,13 @@ from jaxanim.systems.base import Defaults, make_options
 from jaxanim.systems.conditions import prepare
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
-from jaxanim.weights import load_settings, load_weights, save_weights
+from jaxanim.weights import load_settings, load_weights, read_description, save_weights
 
 __all__ = ["CUE", "NAME", "MagicAnimate", "load", "prepare", "save"]
 
 NAME = "magicanimate"
 CUE = "densepose"
-NETWORKS = ("vae", "text_encoder", "unet", "appearance_encoder", "controlnet")
+NETWORKS = ("vae", "text_encoder", "unet", "controlnet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,9 @@ def load(weights: str | os.PathLike, **options: Any) -> MagicAnimate:
     `options` are those of `jaxanim.weights.load_weights`: `dtype` and `sharding`.
     """
     settings = load_settings(weights)
-    networks = load_weights(weights, system=NAME, networks=NETWORKS, shapes=parameter_shapes, **options)
+    clip = "image_encoder" in read_description(weights)["networks"]
+    names = (*NETWORKS, "image_encoder" if clip else "appearance_encoder")
+    networks = load_weights(weights, system=NAME, networks=names, shapes=parameter_shapes, **options)
     configs = {name: config for name, (config, _) in networks.items() if name != "appearance_encoder"}
     config = MagicAnimateConfig(**configs, **settings)
     params = {name: tree for name, (_, tree) in networks.items()}
@@ -91,12 +93,15 @@ def load(weights: str | os.PathLike, **options: Any) -> MagicAnimate:
 
 def save(params: PyTree, config: MagicAnimateConfig, tokenizer, folder: str | os.PathLike, metadata=None) -> None:
     """Writes what `load` reads, in float16."""
-    configs = {"vae": config.vae, "text_encoder": config.text_encoder, "unet": config.unet,
-               "appearance_encoder": image_form(config.unet), "controlnet": config.controlnet}  # fmt: skip
+    configs = {name: getattr(config, name) for name in NETWORKS}
+    if config.image_encoder is None:
+        configs["appearance_encoder"] = image_form(config.unet)
+    else:
+        configs["image_encoder"] = config.image_encoder
     save_tokenizer(tokenizer, Path(folder) / "tokenizer")
     save_weights(
         folder,
-        {name: (configs[name], params[name]) for name in NETWORKS},
+        {name: (network, params[name]) for name, network in configs.items()},
         system=NAME,
         settings={"diffusion": config.diffusion, "defaults": config.defaults},
         metadata=metadata,

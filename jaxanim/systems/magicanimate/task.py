@@ -16,13 +16,14 @@ from jaxanim.data.images import contact_sheet, to_float, to_uint8
 from jaxanim.data.latents import latent_clips
 from jaxanim.errors import InputError
 from jaxanim.models.appearance import encoder_params_from_unet
+from jaxanim.models.clip_vision import CLIPVision
 from jaxanim.models.controlnet import controlnet_params_from_unet
 from jaxanim.models.motion import add_motion
 from jaxanim.models.tokenizer import load_tokenizer
 from jaxanim.puppets import puppet_clip
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
-from jaxanim.systems.magicanimate.losses import TRAINABLE, draw_kind, loss
+from jaxanim.systems.magicanimate.losses import TRAINABLE, TRAINABLE_CLIP, draw_kind, loss
 from jaxanim.systems.magicanimate.system import load, prepare, save
 from jaxanim.training.pixel_weights import pixel_weights
 from jaxanim.weights import load_weights
@@ -72,8 +73,8 @@ class MagicAnimateTask:
 
     @property
     def trainable(self) -> tuple[str, ...]:
-        """The parameters that learn: the base model stays as it is in both stages."""
-        return TRAINABLE[self.stage]
+        """The parameters that learn: the base model stays as it is in both stages (but see TRAINABLE_CLIP)."""
+        return TRAINABLE_CLIP if self.stage == 1 and self.model.image_encoder else TRAINABLE[self.stage]
 
     @property
     def config(self) -> MagicAnimateConfig:
@@ -98,7 +99,11 @@ class MagicAnimateTask:
         loaded = load_weights(self.start, system="stable_diffusion", networks=("unet", "text_encoder"))
         params = {"vae": self.autoencoder()[1]} | {name: tree for name, (_, tree) in loaded.items()}
         image = image_form(self.model.unet)
-        params["appearance_encoder"] = encoder_params_from_unet(params["unet"], image)
+        if clip := self.model.image_encoder:
+            pixels = jnp.zeros((1, clip.image_size, clip.image_size, clip.num_channels))
+            params["image_encoder"] = CLIPVision(clip).init(key, pixels)["params"]
+        else:
+            params["appearance_encoder"] = encoder_params_from_unet(params["unet"], image)
         params["controlnet"] = controlnet_params_from_unet(key, params["unet"], self.model.controlnet)
         return prepare(params, self.config, self.tokenizer())
 

@@ -1,0 +1,111 @@
+"""MagicAnimate with a CLIP image embedding in place of the appearance encoder (Table 2b)."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxanim import systems
+from jaxanim.diffusion.ddim import sample
+from jaxanim.errors import InputError
+from jaxanim.models.clip_vision import IMAGE_MEAN, IMAGE_STD, CLIPVision, CLIPVisionConfig
+from jaxanim.models.controlnet import ControlNet
+from jaxanim.models.tokenizer import build_word_tokenizer
+from jaxanim.models.unet import UNet
+from jaxanim.models.vae import VAE
+from jaxanim.systems.magicanimate.animate import animate
+from jaxanim.systems.magicanimate.losses import TRAINABLE_CLIP, loss
+from jaxanim.systems.magicanimate.system import save
+from jaxanim.training.partition import partition
+from jaxanim.weights import load_weights, save_weights
+from tests.systems.test_magicanimate_training import batch
+from tests.systems.tiny import tiny
+
+CLIP = CLIPVisionConfig(
+    hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, projection_dim=8, image_size=32,
+    patch_size=8,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return build_word_tokenizer(["red", "bird"], tmp_path_factory.mktemp("tokenizer"), length=8)
+
+
+def with_clip(image=False):
+    config, params = tiny(image)
+    params = {name: tree for name, tree in params.items() if name != "appearance_encoder"}
+    clip = CLIPVision(CLIP).init(jax.random.key(2), jnp.zeros((1, 32, 32, 3)))["params"]
+    return dataclasses.replace(config, image_encoder=CLIP), params | {"image_encoder": clip}
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_the_embedding_stands_in_place_of_the_text_written_out(guidance):
+    config, params = with_clip()
+    rng = np.random.default_rng(0)
+    reference = jnp.asarray(rng.uniform(-1, 1, (32, 32, 3)), jnp.float32)
+    motion = jnp.asarray(rng.uniform(0, 1, (3, 32, 32, 3)), jnp.float32)
+    vae, scale = VAE(config.vae), config.vae.scaling_factor
+    code = vae.apply({"params": params["vae"]}, reference[None, None], method="encode")[0]
+    seen = jnp.clip(vae.apply({"params": params["vae"]}, code, method="decode")[:, 0], -1, 1)
+    pixels = (seen / 2 + 0.5 - jnp.array(IMAGE_MEAN)) / jnp.array(IMAGE_STD)
+    embedding = CLIPVision(CLIP).apply({"params": params["image_encoder"]}, pixels)[2]
+
+    def eps(x, t, text):
+        control = {"params": params["controlnet"]}
+        down, mid = ControlNet(config.controlnet).apply(control, x[None], t[None], text, motion[None])
+        unet = {"params": params["unet"]}
+        return UNet(config.unet).apply(
+            unet, x[None], t[None], text, down_residuals=down, mid_residual=mid
+        )[0]  # fmt: skip
+
+    def guided(x, t):
+        plain, read = eps(x, t, params["empty_prompt"][None]), eps(x, t, embedding[None])
+        return plain + guidance * (read - plain)
+
+    noise = jax.random.normal(jax.random.key(1), (3, *code.shape[2:]))
+    diffusion = config.diffusion
+    latents = sample(
+        guided, diffusion.schedule(), noise, steps=2, spacing=diffusion.spacing, steps_offset=diffusion.steps_offset,
+        set_alpha_to_one=diffusion.set_alpha_to_one, prediction_type=diffusion.prediction_type,
+    )  # fmt: skip
+    truth = jnp.clip(vae.apply({"params": params["vae"]}, latents[None] / scale, method="decode")[0], -1, 1)
+    result = animate(params, config, reference, motion, key=jax.random.key(1), steps=2, guidance=guidance)
+    assert float(jnp.std(result)) > 0.05
+    chex.assert_trees_all_close(result, truth, atol=2e-5)
+
+
+def test_gradients_reach_the_image_encoder_the_attention_to_it_and_the_controlnet():
+    config, params = with_clip(image=True)
+    gradients = jax.grad(lambda p: loss(p, config, batch(1), jax.random.key(0)))(params)
+    trainable, _ = partition(gradients, TRAINABLE_CLIP)
+    assert {path.split("/")[0] for path in trainable} == {"image_encoder", "unet", "controlnet"}
+    assert all("attn2" in path for path in trainable if path.startswith("unet"))
+    # One token is attended to whatever the query and the key are, so that these alone learn nothing.
+    silent = {path.split("/")[-2] for path, g in trainable.items() if path.startswith("unet") and not jnp.any(g)}
+    assert silent == {"to_q", "to_k"}
+    assert all(jnp.any(g != 0) for path, g in trainable.items() if path.startswith("image_encoder/visual"))
+
+
+def test_saved_weights_load_and_animate_as_before(tmp_path, tokenizer):
+    config, params = with_clip()
+    save(params, config, tokenizer, tmp_path)
+    system = systems.load("magicanimate", tmp_path)
+    assert system.config.image_encoder == CLIP
+    reference, motion = np.zeros((32, 32, 3), np.float32), np.full((3, 32, 32, 3), 0.5, np.float32)
+    video = system.animate(reference, motion, key=jax.random.key(0))
+    other = system.animate(reference + 0.5, motion, key=jax.random.key(0))
+    chex.assert_tree_all_finite(video)
+    assert float(jnp.abs(video - other).max()) > 1e-3
+
+
+def test_weights_without_any_encoder_of_the_reference_are_refused(tmp_path, tokenizer):
+    config, params = with_clip()
+    save(params, config, tokenizer, tmp_path)
+    networks = {name: pair for name, pair in load_weights(tmp_path).items() if name != "image_encoder"}
+    save_weights(tmp_path, networks, system="magicanimate")
+    with pytest.raises(InputError, match="no network 'appearance_encoder'"):
+        systems.load("magicanimate", tmp_path)
