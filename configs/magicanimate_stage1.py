@@ -3,9 +3,9 @@
   python -m train.run configs/magicanimate_stage1.py
 
 2200 steps of 32 target frames, 63 minutes on two shared cores; the loss, 0.14 at the end, was still falling. The
-shipped run is the third of three, each of which began with the parts of the one before: 1100 steps on the base's first
-1700 steps (unweighted loss, `timestep_power` 2, learning rate 1e-3), then 1700 (loss 0.18), then 2200; of these the
-first 390 had the learning rate of their place in 3400.
+shipped run is the third of three, each of which began with the parts of the one before: 1100 steps on the base's
+first 1700 steps (unweighted loss, `timestep_power` 2, learning rate 1e-3), then 1700 (loss 0.18), then 2200; of
+these the first 390 had the learning rate of their place in 3400.
 
   python -m train.run configs/magicanimate_stage1.py --workdir runs/first steps=1100 learning_rate=1e-3 \
       task.weigh_pixels=False task.timestep_power=2

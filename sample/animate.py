@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxanim import systems
+from jaxanim.cpu import prepare_cpu
 from jaxanim.data.images import contact_sheet, read_image, resize_and_crop, to_float, to_uint8, write_png
 from jaxanim.data.video import read_motion, write_video
 from jaxanim.errors import InputError
-from jaxanim.host_memory import keep_freed_memory
 from jaxanim.metrics import compare, summary, table
 from sample import inputs
 from sample.arguments import Parser, add_memory_options, memory_options, number, run, size, whole
@@ -124,5 +124,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
+    prepare_cpu()
     sys.exit(main())

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from jaxanim import systems
 from jaxanim.config_file import load_config
+from jaxanim.cpu import prepare_cpu
 from jaxanim.errors import InputError
-from jaxanim.host_memory import keep_freed_memory
 from jaxanim.metrics.evaluate import Case, Evaluation, Row, Variant, evaluate_cases, mean
 from jaxanim.metrics.face import load_face_network, measure_faces
 from jaxanim.metrics.puppet_cases import puppet_case
@@ -172,5 +172,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
+    prepare_cpu()
     sys.exit(main())

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from jaxanim.cpu import prepare_cpu
 from jaxanim.data.images import contact_sheet, read_image, resize_and_crop, to_uint8, write_png
 from jaxanim.data.video import read_video, write_video
 from jaxanim.errors import InputError
-from jaxanim.host_memory import keep_freed_memory
 from jaxanim.systems import stable_diffusion
 from sample import inputs
 from sample.arguments import Parser, add_memory_options, memory_options, number, run, size, whole
@@ -142,5 +142,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
+    prepare_cpu()
     sys.exit(main())

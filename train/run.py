@@ -19,8 +19,8 @@ import ast
 import sys
 from pathlib import Path
 
+from jaxanim.cpu import prepare_cpu
 from jaxanim.errors import InputError
-from jaxanim.host_memory import keep_freed_memory
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,5 +128,5 @@ def _names(path: Path) -> set[str]:
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
+    prepare_cpu()
     sys.exit(main())

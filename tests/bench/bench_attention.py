@@ -21,7 +21,7 @@ import torch
 
 from jaxanim.attention import attention, choose_kernel
 from jaxanim.attention.patterns import hybrid_concatenated, hybrid_merged
-from jaxanim.host_memory import keep_freed_memory
+from jaxanim.cpu import prepare_cpu
 
 # name: (batch, q_tokens, kv_tokens, heads, head_dim)
 SHAPES = {
@@ -130,5 +130,5 @@ def take_turns(candidates, rounds):
 
 
 if __name__ == "__main__":
-    keep_freed_memory()  # as the programs do; PyTorch gains from it too
+    prepare_cpu()  # as the programs do; PyTorch gains from the kept memory too
     main()

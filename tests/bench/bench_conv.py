@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from einops import repeat
 
-from jaxanim.host_memory import keep_freed_memory
+from jaxanim.cpu import prepare_cpu
 from jaxanim.nn.conv import by_patches, conv1x1, doubled_conv3x3
 from jaxanim.nn.winograd import winograd
 from tests.bench.measure import compiled
@@ -94,5 +94,5 @@ def measure(case, layer, ways, rounds, gradients):
 
 
 if __name__ == "__main__":
-    keep_freed_memory()  # as the programs do; PyTorch gains from it too
+    prepare_cpu()  # as the programs do; PyTorch gains from the kept memory too
     main()

@@ -13,6 +13,7 @@ import json
 
 import jax.numpy as jnp
 
+from jaxanim.cpu import use_wide_vectors
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import ControlNetConfig, controlnet_config
 from jaxanim.models.motion import MAGICANIMATE
@@ -72,4 +73,5 @@ def sides(small: bool):
 
 
 if __name__ == "__main__":
+    use_wide_vectors()  # as the programs do; what they do with freed memory, `compare` sees to
     main()

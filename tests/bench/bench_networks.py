@@ -16,6 +16,7 @@ import sys
 
 import jax.numpy as jnp
 
+from jaxanim.cpu import use_wide_vectors
 from jaxanim.models.motion import ANIMATEDIFF_V3
 from jaxanim.models.unet import UNet, UNetConfig
 from jaxanim.models.vae import VAE, VAEConfig
@@ -131,4 +132,5 @@ def sides(with_compile, net, call, ours, module=lambda net: net):
 
 
 if __name__ == "__main__":
+    use_wide_vectors()  # as the programs do; what they do with freed memory, `compare` sees to
     main()

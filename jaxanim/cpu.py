@@ -1,0 +1,55 @@
+"""What jaxanim's programs ask of a CPU and its allocator before they begin."""
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import os
+
+import jaxlib
+
+WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
+# Releases from this one on have not been tried; XLA ends a program that names a flag it does not know.
+UNTRIED_JAXLIB = (0, 13)
+
+# Parameters of mallopt, from glibc's malloc.h, and what they are set to.
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8
+SETTINGS = {TRIM_THRESHOLD: -1, TOP_PAD: 2**26, MMAP_MAX: 0, ARENA_MAX: 1}
+
+
+def prepare_cpu() -> None:
+    """Both settings below; for programs, before their first use of JAX."""
+    keep_freed_memory()
+    use_wide_vectors()
+
+
+def use_wide_vectors() -> bool:
+    """Lets what XLA compiles for the CPU use vectors of 512 bits, where the CPU has them; XLA prefers 256.
+
+    A flag in XLA_FLAGS, which JAX reads at its first use. Returns whether it is there: it is not added beside an
+    accelerator's plugin, which need not know it, unless JAX_PLATFORMS is "cpu", nor for an untried jaxlib, and what
+    the user has set stays.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_prefer_vector_width" in flags:
+        return WIDE_VECTORS in flags
+    accelerator = importlib.util.find_spec("libtpu") or importlib.metadata.entry_points(group="jax_plugins")
+    if accelerator and os.environ.get("JAX_PLATFORMS") != "cpu":
+        return False
+    if tuple(map(int, jaxlib.__version__.split(".")[:2])) >= UNTRIED_JAXLIB:
+        return False
+    os.environ["XLA_FLAGS"] = f"{flags} {WIDE_VECTORS}".strip()
+    return True
+
+
+def keep_freed_memory() -> bool:
+    """Lets this process keep the memory that it frees, for the next allocation; for programs, at their start.
+
+    glibc gives large blocks back to the system at once. A network's working memory, gigabytes in a call, is then
+    mapped and cleared anew, page by page, in every step. Returns whether it could be set: only where glibc is.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    done = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in SETTINGS.items()]
+    return all(done)
