@@ -3,7 +3,7 @@
   python -m train.run configs/magicanimate_clip.py
 
 There is no CLIP of the puppet world, so its image encoder learns with the rest: more than the paper's, which came
-trained and stayed as it was, could adapt itself. docs/magicanimate.md has the budget and the result.
+trained and stayed as it was, could adapt itself. Not trained yet.
 """
 
 import dataclasses
