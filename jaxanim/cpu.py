@@ -3,6 +3,7 @@
 import ctypes
 import importlib.metadata
 import importlib.util
+import mmap
 import os
 
 import jaxlib
@@ -42,14 +43,36 @@ def use_wide_vectors() -> bool:
 
 
 def keep_freed_memory() -> bool:
-    """Lets this process keep the memory that it frees, for the next allocation; for programs, at their start.
+    """Lets this process keep the memory that it frees, for the next allocation, and have it in huge pages; for
+    programs, at their start.
 
     glibc gives large blocks back to the system at once. A network's working memory, gigabytes in a call, is then
-    mapped and cleared anew, page by page, in every step. Returns whether it could be set: only where glibc is.
+    mapped and cleared anew, page by page, in every step; and pages of 4 KiB are more than a CPU can keep track of.
+    Returns whether it could be set: only where glibc is.
     """
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        libc = ctypes.CDLL(None)
+        done = [libc.mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in SETTINGS.items()]
     except (AttributeError, OSError, TypeError):
         return False
-    done = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in SETTINGS.items()]
+    _ask_for_huge_pages(libc)
     return all(done)
+
+
+def _ask_for_huge_pages(libc) -> None:
+    """Advises the kernel to back the heap to come by huge pages: addresses are reserved, no memory is taken.
+
+    A freed block stays part of the heap under `SETTINGS`, and with it the advice on its addresses.
+    """
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.restype, libc.free.argtypes = None, [ctypes.c_void_p]
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    size = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 4 * 3
+    block = libc.malloc(size)
+    if not block:  # the system does not promise that much: pages stay as they are
+        return
+    start = -(-block // mmap.PAGESIZE) * mmap.PAGESIZE
+    libc.madvise(start, (block + size - start) // mmap.PAGESIZE * mmap.PAGESIZE, mmap.MADV_HUGEPAGE)
+    libc.free(block)

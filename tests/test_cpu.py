@@ -1,4 +1,5 @@
-"""Freed memory is used again rather than mapped and cleared anew; wide vectors are asked for where XLA knows the flag."""
+"""Freed memory is used again rather than mapped and cleared anew, and lies in huge pages; wide vectors are asked for where
+XLA knows the flag."""
 
 import importlib.metadata
 import os
@@ -24,6 +25,24 @@ if {keep}:
 print(*[faults() for _ in range(4)])
 """
 
+# A bytearray, since NumPy itself asks for huge pages.
+FLAGS_OF_A_BLOCK = """
+import ctypes
+from jaxanim.cpu import keep_freed_memory
+
+if {keep}:
+    keep_freed_memory()
+    keep_freed_memory()  # as often as one likes
+block = bytearray(2**26)
+middle, inside = ctypes.addressof(ctypes.c_char.from_buffer(block)) + 2**25, False
+for line in open("/proc/self/smaps"):
+    bounds = line.split()[0].split("-")
+    if len(bounds) == 2:
+        inside = int(bounds[0], 16) <= middle < int(bounds[1], 16)
+    if inside and line.startswith("VmFlags"):
+        print(line)
+"""
+
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings")
 def test_large_blocks_are_mapped_once():
@@ -36,6 +55,18 @@ def test_large_blocks_are_mapped_once():
     given_back, kept = run(keep=False), run(keep=True)
     assert min(*given_back, kept[0]) > 50
     assert max(kept[1:]) < min(given_back) / 10
+
+
+@pytest.mark.skipif(not os.path.exists("/sys/kernel/mm/transparent_hugepage"), reason="a kernel without huge pages")
+def test_kept_memory_is_to_lie_in_huge_pages():
+    def flags(keep):
+        program = FLAGS_OF_A_BLOCK.format(keep=keep)
+        return subprocess.check_output([sys.executable, "-c", program], text=True).split()
+
+    if not flags(keep=False):
+        pytest.skip("the system does not tell")
+    assert "hg" not in flags(keep=False)
+    assert "hg" in flags(keep=True)
 
 
 def test_jax_takes_the_flag_for_wide_vectors():

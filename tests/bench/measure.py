@@ -76,9 +76,10 @@ def compare(
     if keep_memory:
         keep_freed_memory()
     _run(theirs, rounds)
-    mine = {"jaxanim": ours()}
     give_back_freed_memory()
     keep_freed_memory()
+    mine = {"jaxanim": ours()}
+    give_back_freed_memory()
     _run(mine, rounds)
     expected = np.asarray(mine["jaxanim"].result, np.float64)
     for name, candidate in theirs.items():
@@ -120,9 +121,12 @@ def watched(run: Callable):
 
 
 def give_back_freed_memory() -> None:
-    """Hands what has been freed, and still lies in the allocator's heaps, to the system; only where glibc is."""
+    """Hands what has been freed inside the allocator's heap to the system; only where glibc is.
+
+    Not what is free at its top, whose addresses `keep_freed_memory` has advised to be huge pages.
+    """
     try:
-        ctypes.CDLL(None).malloc_trim(0)
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(2**62))
     except (AttributeError, OSError, TypeError):
         return
 

@@ -8,6 +8,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxanim.convert.layout import from_torch
 from jaxanim.models.unet import UNetConfig
+from tests.bench.measure import give_back_freed_memory
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
@@ -101,6 +102,7 @@ def take_params(module):
         tree = from_torch({key: parameter.detach().numpy()})
         leaves |= {path: jnp.array(value) for path, value in flatten_dict(tree).items()}
         parameter.data = torch.empty(0)
+        give_back_freed_memory()
     return unflatten_dict(leaves)
 
 
