@@ -3,8 +3,8 @@
   python -m sample.evaluate configs/magicanimate_eval.py --seeds 950000:950032
   python -m sample.evaluate configs/magicanimate_eval.py --seeds 950000:950008 --ablations
 
-What they printed stands in README.md and docs/magicanimate.md. Four rows' weights have to be trained first, three of
-them for 120 steps of stage 1 each:
+What they printed stands in README.md and docs/magicanimate.md. Four rows' weights have to be trained first, three
+of them for 120 steps of stage 1 each:
 
   python -m train.run configs/magicanimate_stage1.py --workdir runs/magicanimate_short steps=120
   python -m train.run configs/magicanimate_clip.py steps=120
