@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-from jaxanim.backend import target_backend
+from jaxanim.nn.matmul import matmul, on_cpu
 from jaxanim.nn.winograd import Images, Kernel, doubled, winograd
 
 # What pays on a CPU, by tests/bench/bench_conv.py. Rows are pixels of the result; width is the product of channels
@@ -20,7 +20,7 @@ ROWS, WIDTH = {2: 512, 4: 4096}, {2: 120, 4: 200}
 
 def conv1x1(x: Images, kernel: Float[Array, "1 1 channels features"], strides, padding, **options) -> Array:
     """1x1 convolution: one matrix product, which XLA's convolution on CPUs is slower than."""
-    return jnp.matmul(x, kernel[0, 0], precision=options.get("precision"))
+    return matmul(x, kernel[0, 0], options.get("precision"))
 
 
 def conv3x3(x: Images, kernel: Kernel, strides, padding, **options) -> Float[Array, "batch rows columns features"]:
@@ -92,11 +92,6 @@ def partly_shared(convolve, own: int, branches: int):
         )
 
     return convolve_in_parts
-
-
-def on_cpu(x: Array, kernel: Array) -> bool:
-    """Whether a program for the CPU in float32 is traced, which is where XLA's own convolutions can be beaten."""
-    return target_backend() == "cpu" and x.dtype == kernel.dtype == jnp.float32
 
 
 def by_patches(

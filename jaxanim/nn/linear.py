@@ -6,6 +6,8 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxanim.nn.matmul import matmul
+
 
 class Dense(nn.Module):
     """Linear layer over the last axis, computed on [tokens, channels]; parameters as nn.Dense's.
@@ -24,7 +26,7 @@ class Dense(nn.Module):
     def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch features"]:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), self.param_dtype)
         tokens = x.reshape(-1, x.shape[-1]).astype(self.dtype)
-        y = tokens @ kernel.astype(self.dtype)
+        y = matmul(tokens, kernel.astype(self.dtype))
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype).astype(self.dtype)
         return y.reshape(*x.shape[:-1], self.features)

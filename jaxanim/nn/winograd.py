@@ -9,6 +9,8 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float
 
+from jaxanim.nn.matmul import matmul
+
 Images = Float[Array, "batch height width channels"]
 Kernel = Float[Array, "3 3 channels features"]
 # Arrays of one shape by row and column.
@@ -67,7 +69,7 @@ def _filtered(x: Images, kernel: Kernel, matrices: Matrices, step: int) -> Array
     b_t, g, a_t = matrices
     tiles, taps = _tiles(x, b_t, step), _both_sides(g, [[kernel[i, j] for j in range(3)] for i in range(3)])
     # Single products rather than one with a batch axis, which XLA's CPU compiler makes a slower program of.
-    products = [[d @ k for d, k in zip(*rows, strict=True)] for rows in zip(tiles, taps, strict=True)]
+    products = [[matmul(d, k) for d, k in zip(*rows, strict=True)] for rows in zip(tiles, taps, strict=True)]
     out = jnp.stack([jnp.stack(row, 3) for row in _both_sides(a_t, products)], 2)
     return rearrange(out, "b h p w q c -> b (h p) (w q) c")
 

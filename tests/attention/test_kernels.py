@@ -131,8 +131,8 @@ def test_blocked_gives_the_gradients_of_the_logsumexp(restricted):
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize("blocks", [(16, 32), (64, 13), (7, 100)])
 def test_blocked_does_not_depend_on_its_blocks(monkeypatch, blocks, backend):
-    monkeypatch.setattr(blocked, "FORWARD_BLOCK", blocks)
-    monkeypatch.setattr(blocked, "BACKWARD_BLOCK", blocks)
+    for name in ("FORWARD_BLOCK", "CPU_FORWARD_BLOCK", "BACKWARD_BLOCK"):
+        monkeypatch.setattr(blocked, name, blocks)
     q, k, v = inputs(61, 100, 16)
     options = restrictions(("segments", "lengths"), 61, 100)
 

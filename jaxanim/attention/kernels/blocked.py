@@ -18,9 +18,13 @@ from jaxtyping import Array, Float, Int
 
 from jaxanim.attention.kernel import Kernel, Request
 
-# (queries, keys) in a block, measured on a 2-core CPU at 256 to 4096 tokens (tests/bench/bench_attention.py).
+# (queries, keys) in a block, measured on a 2-core CPU at 64 to 4096 tokens (tests/bench/bench_attention.py). A
+# CPU's forward pass has as many scores at once as fill its cache, of one head or of several: with fewer, its time
+# goes into waking the other cores.
 FORWARD_BLOCK = (128, 4096)
 BACKWARD_BLOCK = (256, 1024)
+CPU_FORWARD_BLOCK = (512, 4096)
+CPU_SCORES = 2**20
 
 
 class Mask(NamedTuple):
@@ -37,40 +41,43 @@ def run(request: Request):
     q, k, v = (rearrange(x, "b t h d -> (b h) t d") for x in (request.q, request.k, request.v))
     ids = (request.q_segment_ids, request.kv_segment_ids, request.kv_lengths)
     mask = Mask(*(None if x is None else repeat(x, "b ... -> (b h) ...", h=heads) for x in ids))
-    # One pair after another keeps a CPU's blocks in its cache; an accelerator wants them all at once.
-    one_by_one = request.backend == "cpu"
-    out, lse = _heads(q, k, v, mask, request.scale, one_by_one)
+    out, lse = _heads(q, k, v, mask, request.scale, request.backend == "cpu")
     out = rearrange(out, "(b h) t d -> b t h d", b=batch)
     return out, rearrange(lse, "(b h) t -> b t h", b=batch) if request.return_lse else None
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _heads(q, k, v, mask, scale, one_by_one):
-    """q [n, q_tokens, d], k, v [n, kv_tokens, d] to out [n, q_tokens, d], lse [n, q_tokens]."""
-    return _each_head(lambda args: _forward(*args, scale), (q, k, v, mask), one_by_one)
+def _heads(q, k, v, mask, scale, on_cpu):
+    """q [n, q_tokens, d], k, v [n, kv_tokens, d] to out [n, q_tokens, d], lse [n, q_tokens].
+
+    A few of the n after another keep a CPU's blocks in its cache; an accelerator wants them all at once.
+    """
+    if not on_cpu:
+        return jax.vmap(lambda *args: _forward(*args, scale, FORWARD_BLOCK))(q, k, v, mask)
+    rows, keys = (_block_size(x.shape[1], most) for x, most in zip((q, k), CPU_FORWARD_BLOCK, strict=True))
+    rows = max(1, min(rows, CPU_SCORES // keys))
+    at_once = max(1, CPU_SCORES // (rows * keys))
+    at_once = max(n for n in range(1, min(at_once, q.shape[0]) + 1) if q.shape[0] % n == 0)
+    return lax.map(lambda args: _forward(*args, scale, (rows, keys)), (q, k, v, mask), batch_size=at_once)
 
 
-def _heads_forward(q, k, v, mask, scale, one_by_one):
-    out, lse = _heads(q, k, v, mask, scale, one_by_one)
+def _heads_forward(q, k, v, mask, scale, on_cpu):
+    out, lse = _heads(q, k, v, mask, scale, on_cpu)
     return (out, lse), (q, k, v, mask, out, lse)
 
 
-def _heads_backward(scale, one_by_one, saved, cotangents):
+def _heads_backward(scale, on_cpu, saved, cotangents):
     q, k, v, mask, out, lse = saved
     d_out, d_lse = cotangents
     # d(score) = p (d_out . v - delta): the gradient of the logsumexp is p itself, so it joins delta. Where
     # that is -inf its cotangent means nothing, and may be NaN.
     delta = jnp.sum(out.astype(lse.dtype) * d_out, -1) - jnp.where(jnp.isneginf(lse), 0.0, d_lse)
-    problems = (q, k, v, mask, d_out, lse, delta)
-    dq, dk, dv = _each_head(lambda args: _backward(*args, scale), problems, one_by_one)
+    each = lax.map if on_cpu else lambda fn, problems: jax.vmap(fn)(problems)
+    dq, dk, dv = each(lambda args: _backward(*args, scale), (q, k, v, mask, d_out, lse, delta))
     return dq, dk, dv, None
 
 
 _heads.defvjp(_heads_forward, _heads_backward)
-
-
-def _each_head(fn, problems, one_by_one: bool):
-    return lax.map(fn, problems) if one_by_one else jax.vmap(fn)(problems)
 
 
 def _forward(
@@ -79,10 +86,11 @@ def _forward(
     v: Float[Array, "kv_tokens d"],
     mask: Mask,
     scale: float,
+    block: tuple[int, int],
 ):
-    """One head: (out [q_tokens, d], lse [q_tokens])."""
+    """One head: (out [q_tokens, d], lse [q_tokens]); `block` is the most queries and keys in a block."""
     q_tokens, accumulate = q.shape[0], jnp.promote_types(q.dtype, jnp.float32)
-    queries, keys = _blocks((q, mask.q_ids), FORWARD_BLOCK[0]), _key_blocks(k, v, mask, FORWARD_BLOCK[1])
+    queries, keys = _blocks((q, mask.q_ids), block[0]), _key_blocks(k, v, mask, block[1])
     kv_length = k.shape[0] if mask.kv_length is None else mask.kv_length
 
     def one_query_block(block):
