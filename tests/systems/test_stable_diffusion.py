@@ -92,7 +92,7 @@ def test_every_way_to_save_memory_gives_the_same_pixels(system):
 
 
 def test_guidance_in_turn_needs_less_memory():
-    params, side = random_params(IMAGE), 96
+    params, side = random_params(IMAGE), 192  # much larger than one block of attention, which both have once
     text, x, embedding = jnp.zeros((1, 8, 8)), jnp.zeros((1, 1, side, side, 4)), jnp.zeros((1, 1, side, side, 8))
 
     def working(in_turn):
