@@ -129,8 +129,11 @@ def test_blocked_gives_the_gradients_of_the_logsumexp(restricted):
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
-@pytest.mark.parametrize("blocks", [(16, 32), (64, 13), (7, 100)])
-def test_blocked_does_not_depend_on_its_blocks(monkeypatch, blocks, backend):
+@pytest.mark.parametrize(
+    ("blocks", "scores"), [((16, 32), 2**20), ((64, 13), 2000), ((7, 100), 1), ((64, 100), 600)]
+)
+def test_blocked_does_not_depend_on_its_blocks(monkeypatch, blocks, scores, backend):
+    monkeypatch.setattr(blocked, "CPU_SCORES", scores)
     for name in ("FORWARD_BLOCK", "CPU_FORWARD_BLOCK", "BACKWARD_BLOCK"):
         monkeypatch.setattr(blocked, name, blocks)
     q, k, v = inputs(61, 100, 16)

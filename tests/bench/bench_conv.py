@@ -1,6 +1,6 @@
 """The ways of jaxanim.nn.conv beside XLA's own convolution, on the layers of Stable Diffusion 1.5.
 
-    python -m tests.bench.bench_conv [--rounds 5] [--gradients]
+    python -m tests.bench.bench_conv [--rounds 5] [--gradients] [--only CASE]
 
 prints one JSON object for each layer: the best seconds of each way, XLA's time over it, and the largest difference
 from XLA's result over its largest value. float32, in turns.
@@ -57,8 +57,11 @@ def main():
     parser.add_argument(
         "--gradients", action="store_true", help="result and both gradients, rather than the result"
     )
+    parser.add_argument("--only", choices=WAYS, help="one case")
     args = parser.parse_args()
     for case, (layers, ways) in WAYS.items():
+        if args.only not in (None, case):
+            continue
         for layer in layers:
             print(json.dumps(measure(case, layer, ways, args.rounds, args.gradients)), flush=True)
 

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float, Int
 
 from jaxanim.attention.kernel import Kernel, Request
 
-# (queries, keys) in a block, measured on a 2-core CPU at 64 to 4096 tokens (tests/bench/bench_attention.py). A
-# CPU's forward pass has as many scores at once as fill its cache, of one head or of several: with fewer, its time
+# (queries, keys) in a block, chosen on a 2-core CPU at 64 to 4096 tokens; tests/bench/bench_attention.py times it.
+# A CPU's forward pass has as many scores at once as fill its cache, of one head or of several: with fewer, its time
 # goes into waking the other cores.
 FORWARD_BLOCK = (128, 4096)
 BACKWARD_BLOCK = (256, 1024)
