@@ -28,6 +28,8 @@ config = Evaluation(
         Variant("without temporal attention", options={"temporal": False}),
         Variant("without window averaging", options={"average": False}),
         Variant("without shared noise", options={"share_noise": False}),
+        Variant("in 2 steps", options={"steps": 2}),
+        Variant("in 4 steps", options={"steps": 4}),
         Variant("without stills in stage 2", weights="runs/magicanimate_video_only/weights", budget="as shipped"),
         Variant("short", weights="runs/magicanimate_short/weights", budget=SHORT),
         Variant("CLIP in place of the appearance encoder", weights="runs/magicanimate_clip/weights", budget=SHORT),

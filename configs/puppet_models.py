@@ -39,19 +39,19 @@ TEXT_ENCODER = CLIPTextConfig(
 )
 # Few steps that begin where the noise is: "leading" spacing would start them from latents that still hold signal.
 DIFFUSION = DiffusionConfig(beta_schedule="linear", prediction_type="v_prediction", spacing="trailing")
-DEFAULTS = Defaults(size=(128, 128), steps=2, guidance=1.0)
+DEFAULTS = Defaults(size=(128, 128), steps=2, guidance=1.5)
 MAGICANIMATE = MagicAnimateConfig(
     text_encoder=TEXT_ENCODER,
     unet=dataclasses.replace(UNET, motion=MOTION, pool_frames=True),
     controlnet=CONTROLNET,
     diffusion=DIFFUSION,
-    defaults=DEFAULTS,
+    defaults=dataclasses.replace(DEFAULTS, steps=1, guidance=1.0),
 )
 MAGICPOSE = MagicPoseConfig(
     text_encoder=TEXT_ENCODER,
     unet=dataclasses.replace(UNET, readers="all", motion=dataclasses.replace(MOTION, max_frames=32, in_mid=True)),
     controlnet=CONTROLNET,
     diffusion=DIFFUSION,
-    defaults=dataclasses.replace(DEFAULTS, guidance=1.5),
+    defaults=DEFAULTS,
 )
 POSED = PosedClips(PuppetClips(seeds=(0, 3000), frames=8, span=75))

@@ -11,10 +11,12 @@ import pytest
 from jaxanim import systems
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
+from jaxanim.models.motion import split_motion
 from jaxanim.systems.magicanimate.config import image_form
 from jaxanim.systems.magicanimate.task import MagicAnimateTask
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.loop import train
+from jaxanim.training.partition import partition
 from jaxanim.training.pixel_weights import pixel_weights
 from jaxanim.training.tasks.text_to_image import TextToImageTask
 from jaxanim.training.tasks.vae import VAETask
@@ -67,6 +69,44 @@ def test_each_stage_changes_what_it_trains_and_nothing_else(trained):
     modules = two["unet"]["up_blocks_0"].pop("motion_modules_0")
     assert jnp.any(modules["proj_out"]["kernel"] != 0)
     chex.assert_trees_all_equal(two["unet"]["mid_block"], one["unet"]["mid_block"])
+
+
+def test_either_stage_trains_whole_weights_further(trained, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXANIM_CACHE", str(trained / "cache"))
+    start = trained / "two" / "weights"
+    first, second = stage(trained, 1, start), stage(trained, 2, start)
+    for task in (first, second):
+        chex.assert_trees_all_equal(
+            {name: tree for name, tree in task.init(jax.random.key(1)).items() if name != "empty_prompt"},
+            networks(start),
+        )
+    train(Experiment("further", first, **SCHEDULE), tmp_path)
+    before, after = systems.load("magicanimate", start), systems.load("magicanimate", tmp_path / "weights")
+    assert after.config == before.config
+    chex.assert_trees_all_equal(after.params["unet"], before.params["unet"])
+    assert not jnp.array_equal(
+        *(system.params["appearance_encoder"]["conv_in"]["kernel"] for system in (before, after))
+    )
+
+
+def test_other_temporal_layers_than_the_start_has_are_fresh(trained):
+    motion = dataclasses.replace(CONFIG.unet.motion, layers_per_block=2)
+    model = dataclasses.replace(CONFIG, unet=dataclasses.replace(CONFIG.unet, motion=motion))
+    task = dataclasses.replace(stage(trained, 2, trained / "two" / "weights"), model=model)
+    modules = split_motion(task.init(jax.random.key(1))["unet"])[1]
+    assert not jnp.any(modules["up_blocks_0"]["motion_modules_0"]["proj_out"]["kernel"])
+
+
+def test_what_is_held_does_not_learn(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    task = stage(trained, 1, trained / "one" / "weights", hold="cond_embedding|/down_blocks_0/")
+    params = task.init(jax.random.key(0))
+    everything, some = (
+        partition(params, t.trainable)[0].keys() for t in (dataclasses.replace(task, hold=None), task)
+    )
+    held = everything - some
+    assert {path.split("/")[1] for path in held} == {"controlnet_cond_embedding", "down_blocks_0"}
+    assert not any("cond_embedding" in path or "/down_blocks_0/" in path for path in some)
 
 
 def test_batches_are_of_the_kind_that_the_thresholds_draw(trained, monkeypatch):

@@ -18,15 +18,15 @@ from jaxanim.errors import InputError
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.clip_vision import CLIPVision
 from jaxanim.models.controlnet import controlnet_params_from_unet
-from jaxanim.models.motion import add_motion
+from jaxanim.models.motion import add_motion, split_motion
 from jaxanim.models.tokenizer import load_tokenizer
 from jaxanim.puppets import puppet_clip
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.systems.magicanimate.losses import TRAINABLE, TRAINABLE_CLIP, draw_kind, loss
-from jaxanim.systems.magicanimate.system import load, prepare, save
+from jaxanim.systems.magicanimate.system import NAME, load, prepare, save
 from jaxanim.training.pixel_weights import pixel_weights
-from jaxanim.weights import load_weights
+from jaxanim.weights import load_weights, read_description
 
 LABELS = ("parts",)
 
@@ -37,7 +37,8 @@ class MagicAnimateTask:
 
     Attributes:
       stage: 1 trains the appearance encoder and the ControlNet on single frames, 2 the temporal layers on clips.
-      start: weights folder to begin with: a "stable_diffusion" base for stage 1, stage 1's result for stage 2.
+      start: weights folder to begin with: a "stable_diffusion" base for stage 1, stage 1's result for stage 2; or
+        whole MagicAnimate weights, to train them further in either stage.
       vae: weights folder of the autoencoder. Its decoder may have learned more than the one in `start`.
       model: the sizes of everything; what `start` holds has to agree.
       videos: clips of which pairs (and in stage 2 windows) are taken.
@@ -46,6 +47,7 @@ class MagicAnimateTask:
       targets: target frames for one reference in a stage-1 pair; the encoder then runs once for all of them.
       timestep_power: 1 draws timesteps uniformly, as the paper; more favours high noise.
       weigh_pixels: whether a latent channel's error counts by what it changes in the picture, see `pixel_weights`.
+      hold: a regular expression; parameters in whose path it is found do not learn, though the stage trains them.
       sheet_seed: validation puppet of the sample sheet.
     """
 
@@ -60,6 +62,7 @@ class MagicAnimateTask:
     targets: int = 4
     timestep_power: float = 1.0
     weigh_pixels: bool = False
+    hold: str | None = None
     sheet_seed: int = 900_000
 
     def __post_init__(self):
@@ -74,7 +77,8 @@ class MagicAnimateTask:
     @property
     def trainable(self) -> tuple[str, ...]:
         """The parameters that learn: the base model stays as it is in both stages (but see TRAINABLE_CLIP)."""
-        return TRAINABLE_CLIP if self.stage == 1 and self.model.image_encoder else TRAINABLE[self.stage]
+        learn = TRAINABLE_CLIP if self.stage == 1 and self.model.image_encoder else TRAINABLE[self.stage]
+        return learn if self.hold is None else tuple(f"^(?!.*(?:{self.hold})){pattern}" for pattern in learn)
 
     @property
     def config(self) -> MagicAnimateConfig:
@@ -91,11 +95,12 @@ class MagicAnimateTask:
         return load_tokenizer(Path(self.start) / "tokenizer")
 
     def init(self, key: jax.Array) -> PyTree:
-        """Stage 1: copies of the base's UNet as encoder and ControlNet. Stage 2: fresh temporal layers."""
-        if self.stage == 2:
-            params = dict(load(self.start).params)
-            params["unet"] = add_motion(key, params["unet"], self.model.unet)
-            return params | {"vae": self.autoencoder()[1]}
+        """Stage 1: copies of the base's UNet as encoder and ControlNet. Stage 2: fresh temporal layers.
+
+        What `start` has of them already is taken from there.
+        """
+        if self.stage == 2 or read_description(self.start)["system"] == NAME:
+            return self._further(key)
         loaded = load_weights(self.start, system="stable_diffusion", networks=("unet", "text_encoder"))
         params = {"vae": self.autoencoder()[1]} | {name: tree for name, (_, tree) in loaded.items()}
         image = image_form(self.model.unet)
@@ -106,6 +111,14 @@ class MagicAnimateTask:
             params["appearance_encoder"] = encoder_params_from_unet(params["unet"], image)
         params["controlnet"] = controlnet_params_from_unet(key, params["unet"], self.model.controlnet)
         return prepare(params, self.config, self.tokenizer())
+
+    def _further(self, key: jax.Array) -> PyTree:
+        """The parameters of MagicAnimate weights; stage 1 keeps their temporal layers without using them."""
+        system = load(self.start)
+        unet = system.params["unet"]
+        if self.stage == 2 and system.config.unet.motion != self.model.unet.motion:
+            unet = add_motion(key, split_motion(unet)[0], self.model.unet)
+        return dict(system.params) | {"unet": unet, "vae": self.autoencoder()[1]}
 
     def source(self, seed: int) -> grain.MapDataset:
         """The latents that batches are composed of."""
@@ -164,5 +177,8 @@ class MagicAnimateTask:
         return contact_sheet(rows)
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
-        """Exports weights that `jaxanim.systems.load` reads."""
-        save(params, self.config, self.tokenizer(), folder)
+        """Exports weights that `jaxanim.systems.load` reads, with the temporal layers that came with `start`."""
+        config = self.config
+        if self.stage == 1 and split_motion(params["unet"])[1]:
+            config = dataclasses.replace(config, unet=load(self.start).config.unet)
+        save(params, config, self.tokenizer(), folder)
