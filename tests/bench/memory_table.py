@@ -83,7 +83,8 @@ def measure(what: str, words: str, options: dict, sharding, small: bool) -> dict
     if name == "MagicAnimate":
         networks["appearance_encoder"] = image_form(config.unet)
     params = {n: cast(parameter_shapes(n, c), dtype) for n, c in networks.items()}
-    side = (8 if small else 64) * (4 if "2048" in what and not small else 1)
+    # Smaller ones still, one block of attention would be most of the memory.
+    side = (16 if small else 64) * (4 if "2048" in what and not small else 1)
     frames = next(int(word) for word in what.replace(",", " ").split() if word.isdigit())
     make = {"AnimateDiff": animatediff, "MagicAnimate": magicanimate, "decoding": decoding}[name]
     fn, args = make(config, options, params, frames, side)
