@@ -109,6 +109,13 @@ def test_what_is_held_does_not_learn(trained, monkeypatch):
     assert not any("cond_embedding" in path or "/down_blocks_0/" in path for path in some)
 
 
+def test_a_misspelt_hold_is_named(trained):
+    with pytest.raises(InputError, match=r"hold is 'cond_embeding', which is in no parameter path"):
+        stage(trained, 1, trained / "one" / "weights", hold="cond_embeding").init(jax.random.key(0))
+    with pytest.raises(InputError, match=r"hold is '\(', which is no regular expression"):
+        stage(trained, 1, trained / "one" / "weights", hold="(")
+
+
 def test_batches_are_of_the_kind_that_the_thresholds_draw(trained, monkeypatch):
     monkeypatch.setenv("JAXANIM_CACHE", str(trained / "cache"))
     start = trained / "one" / "weights"

@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.data.batches import Batch, draw_pairs, draw_stills, draw_windows
@@ -68,6 +70,10 @@ class MagicAnimateTask:
     def __post_init__(self):
         if self.stage not in TRAINABLE:
             raise InputError(f"stage is {self.stage}: choose 1 or 2")
+        try:
+            re.compile(self.hold or "")
+        except re.error as error:
+            raise InputError(f"hold is {self.hold!r}, which is no regular expression: {error}") from error
         if not 1 <= self.targets < self.videos.frames:
             raise InputError(
                 f"targets is {self.targets}: clips of {self.videos.frames} frames have 1 to "
@@ -99,8 +105,16 @@ class MagicAnimateTask:
 
         What `start` has of them already is taken from there.
         """
-        if self.stage == 2 or read_description(self.start)["system"] == NAME:
-            return self._further(key)
+        further = self.stage == 2 or read_description(self.start)["system"] == NAME
+        params = self._further(key) if further else self._from_base(key)
+        if self.hold is not None and not any(re.search(self.hold, path) for path in flatten_dict(params, sep="/")):
+            raise InputError(
+                f"hold is {self.hold!r}, which is in no parameter path; an example is 'cond_embedding'"
+            )
+        return params
+
+    def _from_base(self, key: jax.Array) -> PyTree:
+        """The base's parameters, and copies of its UNet."""
         loaded = load_weights(self.start, system="stable_diffusion", networks=("unet", "text_encoder"))
         params = {"vae": self.autoencoder()[1]} | {name: tree for name, (_, tree) in loaded.items()}
         image = image_form(self.model.unet)
