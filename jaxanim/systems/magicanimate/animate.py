@@ -98,9 +98,28 @@ def animate(
     Returns:
       Frames in [-1, 1], as many as `motion` has.
     """
-    frames = motion.shape[0]
-    length = min(options.window, frames)
-    if frames > length:
+    latents = animate_latents(
+        params, config, reference, motion, key=key, steps=steps, guidance=guidance, options=options, report=report
+    )
+    frames = decode(config, options.frames_at_once, options.vae_tile, params["vae"], latents)
+    return frames[: motion.shape[0]]
+
+
+def animate_latents(
+    params: PyTree,
+    config: MagicAnimateConfig,
+    reference: Float[Array, "height width 3"],
+    motion: Float[Array, "frames height width 3"],
+    *,
+    key: jax.Array,
+    steps: int,
+    guidance: float,
+    options: Options = Options(),
+    report: Callable[[int, int], None] | None = None,
+) -> Float[Array, "padded_frames h w channels"]:
+    """`animate` before its frames are decoded: scaled latents, those that filled the last window too."""
+    length = min(options.window, motion.shape[0])
+    if motion.shape[0] > length:
         motion = pad_motion(motion, length)
     z_ref, pose = encode_inputs(config, params, reference, motion)
     if options.share_noise:
@@ -111,7 +130,7 @@ def animate(
         _Denoise(config, options, guidance != 1), params, z_ref, pose, jnp.asarray(guidance, jnp.float32)
     )
     diffusion = config.diffusion
-    latents = sample(
+    return sample(
         denoise,
         diffusion.schedule(),
         noise,
@@ -122,7 +141,6 @@ def animate(
         prediction_type=diffusion.prediction_type,
         report=report,
     )
-    return decode(config, options.frames_at_once, options.vae_tile, params["vae"], latents)[:frames]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""Training the autoencoder's decoder on what MagicAnimate samples."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Float, PyTree, UInt8
+
+from jaxanim.data.clips import Clips
+from jaxanim.data.images import contact_sheet, to_uint8
+from jaxanim.errors import InputError
+from jaxanim.models.tokenizer import load_tokenizer
+from jaxanim.models.vae import VAE, VAEConfig, to_pixels
+from jaxanim.systems.magicanimate.estimates import estimates
+from jaxanim.systems.magicanimate.system import load, save
+from jaxanim.weights import load_weights
+
+SHOWN = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderTask:
+    """The decoder learns to show the true frames from latents that a trained system sampled.
+
+    Not in the paper. A decoder knows true latents only; sampled ones err in their own ways, and where the
+    autoencoder packs fine detail into many channels the errors show as a grid. The encoder and all that works on
+    latents stay as they are, so other weights over the same latents stay valid.
+
+    Attributes:
+      start: folder of MagicAnimate weights.
+      clips: whose frames are sampled and shown, see `Estimates`.
+      held_out: clips of the sample sheet.
+      count: how many of the clips are taken.
+      targets: frames of each.
+      layers: `VAEConfig.layers_per_block` of the result, if it shall be deeper than the autoencoder of `start`. The
+        further layers begin as the identity; the encoder's stay so.
+      true_share: how often the true latents are decoded in training in place of the sampled ones, so that the
+        decoder stays the autoencoder's as well.
+    """
+
+    start: str
+    clips: Clips
+    held_out: Clips
+    count: int
+    targets: int = 4
+    layers: int | None = None
+    true_share: float = 0.25
+    trainable: tuple[str, ...] = (r"^decoder/", r"^post_quant_conv/")
+
+    def __post_init__(self):
+        if not 0 <= self.true_share <= 1:
+            raise InputError(f"true_share is {self.true_share}: it must be between 0 and 1")
+        if not 1 <= self.count <= len(self.clips):
+            raise InputError(f"count is {self.count}: there are {len(self.clips)} clips")
+        if not 1 <= self.targets < self.clips.frames:
+            raise InputError(
+                f"targets is {self.targets}: clips of {self.clips.frames} frames have 1 to "
+                f"{self.clips.frames - 1} beside the reference"
+            )
+
+    def init(self, key: jax.Array) -> PyTree:
+        """The autoencoder of `start`, with as many layers as were asked for."""
+        config, params = self.autoencoder()
+        params = jax.tree.map(jnp.asarray, params)
+        return params if self.model() == config else deepen(key, params, self.model())
+
+    def autoencoder(self):
+        """(config, parameters) of the autoencoder to begin with."""
+        return load_weights(self.start, networks=("vae",))["vae"]
+
+    def model(self) -> VAEConfig:
+        """The sizes of the autoencoder that is trained."""
+        config = self.autoencoder()[0]
+        layers = config.layers_per_block if self.layers is None else self.layers
+        if layers < config.layers_per_block:
+            raise InputError(f"layers is {layers}: the autoencoder to begin with has {config.layers_per_block}")
+        return dataclasses.replace(config, layers_per_block=layers)
+
+    def source(self, seed: int) -> grain.MapDataset:
+        """{"latents" [h, w, c], "sampled" bool, "pixels" uint8 [height, width, 3]}: one frame per element."""
+
+        def pick(clip: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+            sampled = rng.random() >= self.true_share
+            frame = rng.integers(self.targets)
+            latents = clip["estimates" if sampled else "latents"][frame]
+            return {"latents": latents, "sampled": np.array(sampled), "pixels": clip["frames"][frame]}
+
+        clips = estimates(self.clips, self.count, self.targets, self.start)
+        return grain.MapDataset.source(clips).seed(seed).shuffle().random_map(pick)
+
+    def loss(
+        self, params: PyTree, batch: dict[str, Array], key: jax.Array
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """Mean square error of the pixels; metric: the PSNR of the sampled latents' frames."""
+        pixels = batch["pixels"].astype(jnp.float32) / 127.5 - 1
+        decoded = to_pixels(params, self.model(), batch["latents"][:, None].astype(jnp.float32))[:, 0]
+        square = jnp.mean(jnp.square(decoded - pixels), axis=(1, 2, 3))
+        sampled = jnp.sum(square, where=batch["sampled"]) / jnp.maximum(jnp.sum(batch["sampled"]), 1)
+        return jnp.mean(square), {"psnr": 10 * jnp.log10(4 / jnp.maximum(sampled, 1e-12))}
+
+    def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
+        """Held-out frames: sampled, decoded as before and as learned; the true latents decoded; the truth."""
+        clips = estimates(self.held_out, len(self.held_out), self.targets, self.start)
+        shown = [clips[i] for i in range(min(SHOWN, len(clips)))]
+        true = np.stack([clip["frames"][0] for clip in shown])
+        rows = []
+        for name, (config, decoder), field in (
+            ("before", self.autoencoder(), "estimates"),
+            ("learned", (self.model(), params), "estimates"),
+            ("true latents", (self.model(), params), "latents"),
+        ):
+            latents = jnp.asarray(np.stack([clip[field][0] for clip in shown]), jnp.float32)
+            decoded = to_uint8(np.asarray(jnp.clip(to_pixels(decoder, config, latents[:, None]), -1, 1)))[:, 0]
+            error = np.mean((decoded.astype(np.float32) - true) ** 2)
+            rows.append((f"{name}, {10 * np.log10(255**2 / error):.1f} dB", decoded))
+        return contact_sheet([*rows, ("truth", true)])
+
+    def save(self, params: PyTree, folder: str | os.PathLike) -> None:
+        """The weights of `start` with the new decoder."""
+        system = load(self.start)
+        tokenizer = load_tokenizer(Path(self.start) / "tokenizer")
+        config = dataclasses.replace(system.config, vae=self.model())
+        save(system.params | {"vae": params}, config, tokenizer, folder)
+
+
+def deepen(key: jax.Array, params: PyTree, config: VAEConfig) -> PyTree:
+    """An autoencoder with the layers of `config` that does what the shallower one of `params` does.
+
+    A residual block whose second convolution is zero passes on what it is given, and blocks are added where the
+    number of channels stays.
+    """
+    pixels = jnp.zeros((1, 1, config.downscale, config.downscale, config.in_channels))
+    deeper = flatten_dict(VAE(config).init(key, pixels)["params"])
+    known = flatten_dict(params)
+    return unflatten_dict(
+        {
+            path: known[path] if path in known else (jnp.zeros_like(leaf) if "conv2" in path else leaf)
+            for path, leaf in deeper.items()
+        }
+    )

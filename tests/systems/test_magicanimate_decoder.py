@@ -1,0 +1,125 @@
+"""The decoder's training: its data against the sampler, what learns, what is written."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxanim import systems
+from jaxanim.cues.densepose import colour_parts
+from jaxanim.data.images import to_float
+from jaxanim.data.puppets import PuppetClips
+from jaxanim.errors import InputError
+from jaxanim.models.tokenizer import build_word_tokenizer
+from jaxanim.models.vae import to_latents, to_pixels
+from jaxanim.systems.magicanimate.decoder_task import DecoderTask
+from jaxanim.systems.magicanimate.estimates import digest, estimates
+from jaxanim.systems.magicanimate.system import save
+from jaxanim.training.experiment import Experiment
+from jaxanim.training.loop import train
+from tests.systems.tiny import CONFIG, tiny
+
+CLIPS = PuppetClips(seeds=(0, 4), frames=5, span=50, size=(32, 32))
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    config, params = tiny()
+    save(params, config, build_word_tokenizer(["red"], tmp_path_factory.mktemp("tokenizer"), length=8), folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("JAXANIM_CACHE", str(tmp_path_factory.getbasetemp() / "decoder_cache"))
+
+
+def task(start, **changes):
+    return DecoderTask(
+        **{"start": str(start), "clips": CLIPS, "held_out": CLIPS, "count": 3, "targets": 3} | changes
+    )
+
+
+def test_estimates_decoded_are_the_frames_that_the_system_animates(start):
+    system = systems.load("magicanimate", start)
+    index = 1
+    element = estimates(CLIPS, 3, 3, start)[index]
+    chex.assert_shape(element["estimates"], (3, 4, 4, 4))
+    clip = CLIPS[index]
+    order = [next(i for i in range(5) if np.array_equal(clip["frames"][i], frame)) for frame in element["frames"]]
+    (reference, *_) = np.random.default_rng(index).choice(5, 4, replace=False)
+    assert reference not in order
+    animated = system.animate(
+        to_float(clip["frames"][reference]), colour_parts(clip["parts"][order]), key=jax.random.key(index), window=3,
+        overlap=0, temporal=False,
+    )  # fmt: skip
+    latents = jnp.asarray(element["estimates"], jnp.float32)
+    decoded = jnp.clip(to_pixels(system.params["vae"], CONFIG.vae, latents[None])[0], -1, 1)
+    np.testing.assert_allclose(decoded, animated, atol=5e-3)
+    true = to_latents(system.params["vae"], CONFIG.vae, jnp.asarray(to_float(element["frames"]))[None])[0]
+    np.testing.assert_allclose(element["latents"], true, atol=5e-3)
+
+
+def test_the_decoder_alone_learns_and_whole_weights_are_written(start, tmp_path):
+    schedule = {"steps": 2, "batch_size": 4, "sheet_every": 2, "save_every": 0, "threads": 0}
+    train(Experiment("decoder", task(start), **schedule), tmp_path)
+    before, after = (systems.load("magicanimate", folder) for folder in (start, tmp_path / "weights"))
+    assert after.config == before.config
+    assert not jnp.array_equal(*(s.params["vae"]["decoder"]["conv_in"]["kernel"] for s in (before, after)))
+    assert digest(after.params) == digest(before.params)
+    other = before.params | {"controlnet": jax.tree.map(lambda x: x + 1, before.params["controlnet"])}
+    assert digest(other) != digest(before.params)
+
+
+def test_how_often_true_latents_are_decoded(start):
+    sampled = {share: task(start, true_share=share).source(0) for share in (0.0, 0.5, 1.0)}
+    counts = {share: sum(bool(source[i]["sampled"]) for i in range(40)) for share, source in sampled.items()}
+    assert counts[0.0] == 40
+    assert counts[1.0] == 0
+    assert 8 < counts[0.5] < 32
+
+
+def test_the_loss_is_the_pixels_mean_square_error(start):
+    one = task(start)
+    source = one.source(0)
+    batch = {name: jnp.asarray(np.stack([source[i][name] for i in range(4)])) for name in source[0]}
+    params = one.init(jax.random.key(0))
+    loss, metrics = one.loss(params, batch, jax.random.key(0))
+    decoded = to_pixels(params, CONFIG.vae, batch["latents"][:, None].astype(jnp.float32))[:, 0]
+    square = np.mean((np.asarray(decoded) - np.asarray(to_float(np.asarray(batch["pixels"])))) ** 2, axis=(1, 2, 3))
+    assert float(loss) == pytest.approx(square.mean(), rel=1e-4)
+    wanted = 10 * np.log10(4 / square[np.asarray(batch["sampled"])].mean())
+    assert float(metrics["psnr"]) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_deeper_autoencoder_begins_as_the_one_it_was(start, tmp_path):
+    deeper, shallow = task(start, layers=3), task(start)
+    params, before = (one.init(jax.random.key(0)) for one in (deeper, shallow))
+    assert set(params["decoder"]["up_blocks_0"]) - set(before["decoder"]["up_blocks_0"]) == {
+        "resnets_2",
+        "resnets_3",
+    }
+    pixels = jax.random.uniform(jax.random.key(1), (1, 2, 32, 32, 3), minval=-1)
+    latents = to_latents(before, shallow.model(), pixels)
+    np.testing.assert_allclose(to_latents(params, deeper.model(), pixels), latents, atol=1e-6)
+    np.testing.assert_allclose(
+        to_pixels(params, deeper.model(), latents), to_pixels(before, shallow.model(), latents), atol=1e-6
+    )
+    train(Experiment("deeper", deeper, steps=2, batch_size=4, sheet_every=2, threads=0), tmp_path)
+    after = systems.load("magicanimate", tmp_path / "weights")
+    assert after.config.vae.layers_per_block == 3
+    np.testing.assert_allclose(to_latents(after.params["vae"], after.config.vae, pixels), latents, atol=2e-3)
+    with pytest.raises(InputError, match="layers is 0: the autoencoder to begin with has 1"):
+        task(start, layers=0).init(jax.random.key(0))
+
+
+def test_impossible_numbers_are_named(start):
+    for changes, message in (
+        ({"true_share": 1.5}, "true_share is 1.5"),
+        ({"count": 5}, "count is 5: there are 4 clips"),
+        ({"targets": 5}, "targets is 5: clips of 5 frames have 1 to 4"),
+    ):
+        with pytest.raises(InputError, match=message):
+            task(start, **changes)
