@@ -107,8 +107,8 @@ def test_a_deeper_autoencoder_begins_as_the_one_it_was(start, tmp_path):
     np.testing.assert_allclose(
         to_pixels(params, deeper.model(), latents), to_pixels(before, shallow.model(), latents), atol=1e-6
     )
-    train(Experiment("deeper", deeper, steps=2, batch_size=4, sheet_every=2, threads=0), tmp_path)
-    after = systems.load("magicanimate", tmp_path / "weights")
+    deeper.save(params, tmp_path)
+    after = systems.load("magicanimate", tmp_path)
     assert after.config.vae.layers_per_block == 3
     np.testing.assert_allclose(to_latents(after.params["vae"], after.config.vae, pixels), latents, atol=2e-3)
     with pytest.raises(InputError, match="layers is 0: the autoencoder to begin with has 1"):
