@@ -1,6 +1,6 @@
 """Puts trained parts of MagicPose into one weights folder, on a base that is referred to and not copied.
 
-  python -m train.parts weights/magicpose --base weights/magicanimate --appearance runs/magicpose_stage2/weights
+  python -m train.parts weights/magicpose --base weights/base --appearance runs/magicpose_stage2/weights
 
 Weights leave a run this way: the new folder remembers the base by its path from there. The appearance model and the
 ControlNet may come from different runs, which is how Table 3's "Disentangle" is left out.

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from jaxanim import systems
 from jaxanim.data.puppets import PuppetClips
@@ -107,6 +108,18 @@ def test_what_is_held_does_not_learn(trained, monkeypatch):
     held = everything - some
     assert {path.split("/")[1] for path in held} == {"controlnet_cond_embedding", "down_blocks_0"}
     assert not any("cond_embedding" in path or "/down_blocks_0/" in path for path in some)
+
+
+def test_what_is_thawed_learns_too(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    task = stage(trained, 1, trained / "two" / "weights", hold="cond_embedding", thaw="^unet/(?!.*motion_modules)")
+    params = task.init(jax.random.key(0))
+    before, after = (partition(params, t.trainable)[0].keys() for t in (dataclasses.replace(task, thaw=None), task))
+    image, temporal = split_motion(params["unet"])
+    assert temporal
+    assert before < after
+    assert after - before == {f"unet/{path}" for path in flatten_dict(image, sep="/")}
+    assert not any("cond_embedding" in path for path in after)
 
 
 def test_a_misspelt_hold_is_named(trained):

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PyTree, UInt8
 from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.errors import InputError
+from jaxanim.metrics import psnr
 from jaxanim.models.tokenizer import load_tokenizer
 from jaxanim.models.vae import VAE, VAEConfig, to_pixels
 from jaxanim.systems.magicanimate.estimates import estimates
@@ -116,8 +117,7 @@ class DecoderTask:
         ):
             latents = jnp.asarray(np.stack([clip[field][0] for clip in shown]), jnp.float32)
             decoded = to_uint8(np.asarray(jnp.clip(to_pixels(decoder, config, latents[:, None]), -1, 1)))[:, 0]
-            error = np.mean((decoded.astype(np.float32) - true) ** 2)
-            rows.append((f"{name}, {10 * np.log10(255**2 / error):.1f} dB", decoded))
+            rows.append((f"{name}, {psnr(decoded, true).mean():.1f} dB", decoded))
         return contact_sheet([*rows, ("truth", true)])
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
-from jaxtyping import PyTree
 
 from jaxanim.cues.densepose import colour_parts
 from jaxanim.data.clips import Clips
@@ -33,7 +32,7 @@ class Estimates:
       count: how many of them.
       targets: frames animated in each clip.
       weights: folder of MagicAnimate weights.
-      digest: a hash of all of its parameters but the autoencoder's decoder, which may change.
+      digest: of them, see `digest`: the decoder may change.
 
     Elements: "estimates" and "latents" float16 [targets, h, w, c], the scaled latents that were sampled and the
     true ones, and "frames" uint8 [targets, height, width, 3].
@@ -76,13 +75,14 @@ def estimates(clips: Clips, count: int, targets: int, weights: str | os.PathLike
     """Cached `Estimates` by the weights that lie in folder `weights` now."""
     cached(clips)  # rendered by a pool of processes before one process animates
     weights = os.fspath(weights)
-    return cached(Estimates(clips, count, targets, weights, digest(_system(weights).params)), processes=1)
+    return cached(Estimates(clips, count, targets, weights, digest(_system(weights))), processes=1)
 
 
-def digest(params: PyTree) -> str:
-    """12 hexadecimal digits of every parameter that decides sampled latents."""
-    found = hashlib.sha256()
-    for path, leaf in sorted(flatten_dict(params, sep="/").items()):
+def digest(system: MagicAnimate) -> str:
+    """12 hexadecimal digits of everything that decides sampled latents: all parameters but the autoencoder's
+    decoder, the noise schedule, and the steps and guidance that the weights ask for."""
+    found = hashlib.sha256(repr((system.config.diffusion, system.defaults)).encode())
+    for path, leaf in sorted(flatten_dict(system.params, sep="/").items()):
         if not path.removeprefix("vae/").startswith(DECODER):
             found.update(path.encode() + np.ascontiguousarray(leaf).tobytes())
     return found.hexdigest()[:12]

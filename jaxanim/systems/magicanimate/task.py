@@ -17,6 +17,7 @@ from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_float, to_uint8
 from jaxanim.data.latents import latent_clips
 from jaxanim.errors import InputError
+from jaxanim.metrics import psnr
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.clip_vision import CLIPVision
 from jaxanim.models.controlnet import controlnet_params_from_unet
@@ -50,6 +51,7 @@ class MagicAnimateTask:
       timestep_power: 1 draws timesteps uniformly, as the paper; more favours high noise.
       weigh_pixels: whether a latent channel's error counts by what it changes in the picture, see `pixel_weights`.
       hold: a regular expression; parameters in whose path it is found do not learn, though the stage trains them.
+      thaw: a regular expression; parameters in whose path it is found learn too, though the paper freezes them.
       sheet_seed: validation puppet of the sample sheet.
     """
 
@@ -65,6 +67,7 @@ class MagicAnimateTask:
     timestep_power: float = 1.0
     weigh_pixels: bool = False
     hold: str | None = None
+    thaw: str | None = None
     sheet_seed: int = 900_000
 
     def __post_init__(self):
@@ -82,9 +85,11 @@ class MagicAnimateTask:
 
     @property
     def trainable(self) -> tuple[str, ...]:
-        """The parameters that learn: the base model stays as it is in both stages (but see TRAINABLE_CLIP)."""
+        """The parameters that learn: not the base model's, in either stage (but see TRAINABLE_CLIP and `thaw`)."""
         learn = TRAINABLE_CLIP if self.stage == 1 and self.model.image_encoder else TRAINABLE[self.stage]
-        return learn if self.hold is None else tuple(f"^(?!.*(?:{self.hold})){pattern}" for pattern in learn)
+        if self.thaw is not None:
+            learn = (*learn, self.thaw)
+        return learn if self.hold is None else tuple(f"^(?!.*(?:{self.hold})).*?(?:{pattern})" for pattern in learn)
 
     @property
     def config(self) -> MagicAnimateConfig:
@@ -182,10 +187,9 @@ class MagicAnimateTask:
                 options=Options(window=8 if self.stage == 1 else self.model.defaults.window),
             )
             pictures = to_uint8(np.asarray(result))
-            error = np.mean((pictures.astype(np.float32) - clip.frames[::3]) ** 2)
             rows += [
                 ("reference", np.repeat(clip.reference[None], len(pictures), 0)),
-                (f"{10 * np.log10(255**2 / error):.1f} dB", pictures),
+                (f"{psnr(pictures, clip.frames[::3]).mean():.1f} dB", pictures),
                 ("truth", clip.frames[::3]),
             ]
         return contact_sheet(rows)

@@ -17,6 +17,7 @@ from jaxanim.data.latents import latent_clips
 from jaxanim.data.posed_folders import PosedFolders
 from jaxanim.data.poses import PosedClips, draw_poses
 from jaxanim.errors import InputError
+from jaxanim.metrics import psnr
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import controlnet_params_from_unet
 from jaxanim.models.motion import add_motion, merge_motion
@@ -188,11 +189,10 @@ class MagicPoseTask:
                 options=Options(window=8, pose=self.stage != 1),
             )
             pictures = to_uint8(np.asarray(result))
-            error = np.mean((pictures.astype(np.float32) - clip.frames[::3]) ** 2)
             rows += [
                 ("reference", np.repeat(clip.reference[None], len(pictures), 0)),
                 ("pose", drawn),
-                (f"{10 * np.log10(255**2 / error):.1f} dB", pictures),
+                (f"{psnr(pictures, clip.frames[::3]).mean():.1f} dB", pictures),
                 ("truth", clip.frames[::3]),
             ]
         return contact_sheet(rows)
