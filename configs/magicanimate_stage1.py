@@ -7,10 +7,12 @@ shipped parts come from five runs, each of which began with the parts of the one
 first 1700 steps (unweighted loss, `timestep_power` 2, learning rate 1e-3), then 1700 (loss 0.18), then 2200, of
 which the first 390 had the learning rate of their place in 3400. After that came stage 2, and then 700 steps more
 of stage 1 for what a single step of sampling asks: nearly all of it noise, no stills, the pose's first layers held
-(44 minutes beside other work; the loss, 0.176 at the beginning and 0.160 at the end, is on another scale). The fifth
-is not in the paper: after `configs/magicanimate_decoder.py`, 900 steps more in which the base's UNet learns too (60
-minutes, of which the compiler took 4; the loss, on yet another scale, XXX at the beginning and XXX at the end). It is
-the better for a single step and worse for more. The base as it was is `weights/base`.
+(44 minutes beside other work; the loss, 0.176 at the beginning and 0.160 at the end, is on another scale).
+
+The fifth run is not in the paper: after `configs/magicanimate_decoder.py` came 900 steps more in which the base's
+UNet learns too (58 minutes, of which the compiler took 4; the loss, on yet another scale, fell from 0.15 to 0.12),
+and then the decoder again. It serves a single step of sampling: with more, results are worse, see
+docs/magicanimate.md. The base as it was is weights/base.
 
   python -m train.run configs/magicanimate_stage1.py --workdir runs/first steps=1100 learning_rate=1e-3 \
       task.weigh_pixels=False task.timestep_power=2
