@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Num
 
 from jaxanim.errors import InputError
-from jaxanim.models.parameters import copy_part, example_inputs
+from jaxanim.models.parameters import copy_part, example_inputs, shapes_of
 from jaxanim.models.readers import no_reference
 from jaxanim.models.unet_blocks import encode, mid, time_embedding
 from jaxanim.models.unet_config import ControlNetConfig, EncoderConfig, UNetConfig
@@ -126,6 +126,6 @@ def controlnet_params_from_unet(key: Key[Array, ""], unet_params: dict, config: 
         params = ControlNet(config).lazy_init(key, sample, timesteps, text, cond)["params"]
         return {name: value for name, value in params.items() if name.startswith("controlnet_")}
 
-    tree = jax.eval_shape(ControlNet(config).init, key, sample, timesteps, text, cond)["params"]
+    tree = shapes_of(ControlNet(config), sample, timesteps, text, cond)
     copied = {name: value for name, value in tree.items() if not name.startswith("controlnet_")}
     return copy_part(copied, unet_params) | jax.jit(fresh)(key)

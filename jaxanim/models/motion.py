@@ -1,7 +1,5 @@
 """Motion modules: the temporal transformers that turn an image UNet into a video UNet."""
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -101,7 +99,7 @@ def add_motion(key: Key[Array, ""], unet_params: dict, config: UNetConfig) -> di
     """
     if config.motion is None:
         raise InputError("config.motion is None; it should be a MotionConfig")
-    modules = jax.jit(functools.partial(_fresh_modules, config, _module_widths(unet_params, config.motion)))(key)
+    modules = _fresh_modules(config, _module_widths(unet_params, config.motion), key)
     return merge_motion(unet_params, modules)
 
 

@@ -1,17 +1,17 @@
-"""The shapes of every network's parameters, told from its config alone (`jax.eval_shape`: nothing is allocated)."""
+"""Every network's parameters from its config alone: their shapes, with nothing allocated, and fresh ones."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import Array, Key, PyTree
 
 from jaxanim.models.appearance import AppearanceEncoder
 from jaxanim.models.clip_text import CLIPText
 from jaxanim.models.clip_vision import CLIPVision
 from jaxanim.models.controlnet import ControlNet
 from jaxanim.models.motion import split_motion
-from jaxanim.models.parameters import example_inputs
+from jaxanim.models.parameters import example_inputs, shapes_of
 from jaxanim.models.unet import UNet
 from jaxanim.models.vae import VAE
 
@@ -27,7 +27,16 @@ def parameter_shapes(network: str, config: Any) -> PyTree:
     if network == "motion":
         return split_motion(parameter_shapes("unet", config))[1]
     module, inputs = _module(network, config)
-    return jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
+    return shapes_of(module, *inputs)
+
+
+def fresh_params(network: str, config: Any, key: Key[Array, ""]) -> PyTree:
+    """Parameters drawn by the network's initialisers, for the names of `parameter_shapes` but "motion".
+
+    The network itself is not computed.
+    """
+    module, inputs = _module(network, config)
+    return module.lazy_init(key, *inputs)["params"]
 
 
 def _module(network: str, config: Any) -> tuple[Any, tuple[jax.ShapeDtypeStruct, ...]]:

@@ -24,7 +24,7 @@ from jaxanim.systems.magicanimate.denoise import embed_pose
 from tests.bench.measure import KEEP_MEMORY, Candidate, compare, compiled
 from tests.bench.released_magicanimate import ReleasedStep
 from tests.models import sd_oracle as oracle
-from tests.models.sd_oracle import NARROW, torch
+from tests.models.sd_oracle import TINY, torch
 
 GUIDANCE, TIMESTEP = 7.5, 501
 
@@ -42,7 +42,7 @@ def main():
 
 def sides(small: bool):
     """PyTorch's step as a candidate, and what makes ours of its weights."""
-    image = NARROW if small else UNetConfig()
+    image = TINY if small else UNetConfig()
     motion = dataclasses.replace(MAGICANIMATE, pool_frames=True, norm_num_groups=image.norm_num_groups)
     widths = (4, 8, 12, 16) if small else ControlNetConfig().conditioning_embedding_out_channels
     config = MagicAnimateConfig(

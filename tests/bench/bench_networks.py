@@ -22,7 +22,7 @@ from jaxanim.models.unet import UNet, UNetConfig
 from jaxanim.models.vae import VAE, VAEConfig
 from tests.bench.measure import KEEP_MEMORY, Candidate, compare, compiled
 from tests.models import sd_oracle as oracle
-from tests.models.sd_oracle import NARROW, torch
+from tests.models.sd_oracle import TINY, torch
 from tests.systems import sd_pipelines
 
 FULL = {
@@ -34,7 +34,7 @@ FULL = {
     "video": (16, 32),
 }
 SMALL = {
-    "unet": NARROW,
+    "unet": TINY,
     "vae": VAEConfig(block_out_channels=(8, 8, 16, 16), layers_per_block=1, norm_num_groups=4),
     "motion": dataclasses.replace(ANIMATEDIFF_V3, norm_num_groups=8),
     "text": 7,

@@ -13,7 +13,7 @@ from jaxanim.models.unet import MotionConfig
 from jaxanim.models.vae import VAEConfig
 from jaxanim.systems.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from tests.models import sd_oracle as oracle
-from tests.models.sd_oracle import NARROW, diffusers, torch
+from tests.models.sd_oracle import TINY, diffusers, torch
 
 transformers = pytest.importorskip("transformers")
 
@@ -24,12 +24,12 @@ REDUCED = StableDiffusionConfig(
         vocab_size=600, hidden_size=24, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=12,
     ),
-    unet=NARROW,
+    unet=TINY,
 )  # fmt: skip
 # diffusers takes the motion modules' GroupNorm over all frames, and AnimateDiff's schedule is linear.
 REDUCED_VIDEO = dataclasses.replace(
     REDUCED,
-    unet=dataclasses.replace(NARROW, motion=MotionConfig(max_frames=32, norm_num_groups=8, pool_frames=True)),
+    unet=dataclasses.replace(TINY, motion=MotionConfig(max_frames=32, norm_num_groups=8, pool_frames=True)),
     diffusion=DiffusionConfig(beta_schedule="linear", set_alpha_to_one=False),
 )
 

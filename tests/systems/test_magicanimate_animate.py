@@ -37,7 +37,8 @@ def literal(guidance=2.0, steps=2, length=4, overlap=1):
     config, params = tiny()
     reference, motion = inputs()
     padded = motion[np.minimum(np.arange(8), FRAMES - 1)]
-    z_ref = VAE(config.vae).apply({"params": params["vae"]}, reference[None, None], method="encode")[0]
+    vae = jax.jit(VAE(config.vae).apply, static_argnames="method")
+    z_ref = vae({"params": params["vae"]}, reference[None, None], method="encode")[0]
     z_ref = z_ref * config.vae.scaling_factor
     shape = z_ref.shape[2:]
     window_noise = jax.random.normal(jax.random.key(1), (length, *shape))
@@ -45,24 +46,20 @@ def literal(guidance=2.0, steps=2, length=4, overlap=1):
     betas = np.linspace(0.00085, 0.012, 1000)
     alphas = np.cumprod(1 - betas)
     text = params["empty_prompt"][None]
+    control, unet = jax.jit(ControlNet(config.controlnet).apply), jax.jit(UNet(config.unet).apply)
+    encoder = jax.jit(lambda z, ts: appearance_features(params, config, z, ts, text))
     for t in [1000 // steps * i + 1 for i in reversed(range(steps))]:
         total, count = np.zeros_like(x), np.zeros(len(x))
         for start in range(0, 8, length - overlap):
             index = [(start + i) % 8 for i in range(length)]
             window = jnp.asarray(x[index], jnp.float32)[None]
             ts = jnp.array([t])
-            down, mid = ControlNet(config.controlnet).apply(
-                {"params": params["controlnet"]}, window, ts, text, padded[np.array(index)][None]
-            )
-            features = appearance_features(params, config, z_ref[0], ts, text)
-
-            def unet(features, window=window, ts=ts, down=down, mid=mid):
-                return UNet(config.unet).apply(
-                    {"params": params["unet"]}, window, ts, text, down_residuals=down, mid_residual=mid,
-                    reference=features,
-                )  # fmt: skip
-
-            plain, read = unet(None), unet(features)
+            pose = padded[np.array(index)][None]
+            down, mid = control({"params": params["controlnet"]}, window, ts, text, pose)
+            arguments = {"params": params["unet"]}, window, ts, text
+            residuals = {"down_residuals": down, "mid_residual": mid}
+            plain = unet(*arguments, **residuals)
+            read = unet(*arguments, **residuals, reference=encoder(z_ref[0], ts))
             eps = np.asarray(plain + guidance * (read - plain), np.float64)[0]
             for place, i in enumerate(index):
                 total[i] += eps[place]
@@ -72,7 +69,7 @@ def literal(guidance=2.0, steps=2, length=4, overlap=1):
         x0 = (x - np.sqrt(1 - before) * eps) / np.sqrt(before)
         x = np.sqrt(after) * x0 + np.sqrt(1 - after) * eps
     latents = jnp.asarray(x[:FRAMES] / config.vae.scaling_factor, jnp.float32)
-    return jnp.clip(VAE(config.vae).apply({"params": params["vae"]}, latents[None], method="decode")[0], -1, 1)
+    return jnp.clip(vae({"params": params["vae"]}, latents[None], method="decode")[0], -1, 1)
 
 
 def test_is_the_released_pipeline_done_literally():
@@ -106,10 +103,13 @@ def test_both_branches_at_once_equal_two_calls():
     text = per_entry(params["empty_prompt"], 2)
     pose = embed_pose(params, config, motion[None, :3])
     pose = jnp.concatenate([pose, pose[:, ::-1]])
-    features = appearance_features(params, config, jax.random.normal(key, (2, 4, 4, 4)), t, text)
-    both = predict(params, config, x, t, text, features, pose, with_plain=True)
-    plain = predict(params, config, x, t, text, None, pose)
-    read = predict(params, config, x, t, text, features, pose)
+    features = jax.jit(appearance_features, static_argnums=1)(
+        params, config, jax.random.normal(key, (2, 4, 4, 4)), t, text
+    )
+    run_once = jax.jit(predict, static_argnums=1, static_argnames="with_plain")
+    both = run_once(params, config, x, t, text, features, pose, with_plain=True)
+    plain = run_once(params, config, x, t, text, None, pose)
+    read = run_once(params, config, x, t, text, features, pose)
     chex.assert_trees_all_close(both, jnp.concatenate([plain, read]), atol=1e-5)
     assert float(jnp.abs(read - plain).max()) > 1e-3
 

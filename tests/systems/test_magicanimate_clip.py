@@ -13,6 +13,7 @@ from jaxanim.diffusion.ddim import sample
 from jaxanim.errors import InputError
 from jaxanim.models.clip_vision import IMAGE_MEAN, IMAGE_STD, CLIPVision, CLIPVisionConfig
 from jaxanim.models.controlnet import ControlNet
+from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import build_word_tokenizer
 from jaxanim.models.unet import UNet
 from jaxanim.models.vae import VAE
@@ -22,7 +23,7 @@ from jaxanim.systems.magicanimate.system import save
 from jaxanim.training.partition import partition
 from jaxanim.weights import load_weights, save_weights
 from tests.systems.test_magicanimate_training import batch
-from tests.systems.tiny import tiny
+from tests.systems.tiny import random_params, tiny
 
 CLIP = CLIPVisionConfig(
     hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, projection_dim=8, image_size=32,
@@ -38,7 +39,7 @@ def tokenizer(tmp_path_factory):
 def with_clip(image=False):
     config, params = tiny(image)
     params = {name: tree for name, tree in params.items() if name != "appearance_encoder"}
-    clip = CLIPVision(CLIP).init(jax.random.key(2), jnp.zeros((1, 32, 32, 3)))["params"]
+    clip = random_params(parameter_shapes("image_encoder", CLIP), seed=2)
     return dataclasses.replace(config, image_encoder=CLIP), params | {"image_encoder": clip}
 
 
@@ -48,11 +49,11 @@ def test_the_embedding_stands_in_place_of_the_text_written_out(guidance):
     rng = np.random.default_rng(0)
     reference = jnp.asarray(rng.uniform(-1, 1, (32, 32, 3)), jnp.float32)
     motion = jnp.asarray(rng.uniform(0, 1, (3, 32, 32, 3)), jnp.float32)
-    vae, scale = VAE(config.vae), config.vae.scaling_factor
-    code = vae.apply({"params": params["vae"]}, reference[None, None], method="encode")[0]
-    seen = jnp.clip(vae.apply({"params": params["vae"]}, code, method="decode")[:, 0], -1, 1)
+    vae, scale = jax.jit(VAE(config.vae).apply, static_argnames="method"), config.vae.scaling_factor
+    code = vae({"params": params["vae"]}, reference[None, None], method="encode")[0]
+    seen = jnp.clip(vae({"params": params["vae"]}, code, method="decode")[:, 0], -1, 1)
     pixels = (seen / 2 + 0.5 - jnp.array(IMAGE_MEAN)) / jnp.array(IMAGE_STD)
-    embedding = CLIPVision(CLIP).apply({"params": params["image_encoder"]}, pixels)[2]
+    embedding = jax.jit(CLIPVision(CLIP).apply)({"params": params["image_encoder"]}, pixels)[2]
 
     def eps(x, t, text):
         control = {"params": params["controlnet"]}
@@ -72,7 +73,7 @@ def test_the_embedding_stands_in_place_of_the_text_written_out(guidance):
         guided, diffusion.schedule(), noise, steps=2, spacing=diffusion.spacing, steps_offset=diffusion.steps_offset,
         set_alpha_to_one=diffusion.set_alpha_to_one, prediction_type=diffusion.prediction_type,
     )  # fmt: skip
-    truth = jnp.clip(vae.apply({"params": params["vae"]}, latents[None] / scale, method="decode")[0], -1, 1)
+    truth = jnp.clip(vae({"params": params["vae"]}, latents[None] / scale, method="decode")[0], -1, 1)
     result = animate(params, config, reference, motion, key=jax.random.key(1), steps=2, guidance=guidance)
     assert float(jnp.std(result)) > 0.05
     chex.assert_trees_all_close(result, truth, atol=2e-5)
@@ -80,7 +81,7 @@ def test_the_embedding_stands_in_place_of_the_text_written_out(guidance):
 
 def test_gradients_reach_the_image_encoder_the_attention_to_it_and_the_controlnet():
     config, params = with_clip(image=True)
-    gradients = jax.grad(lambda p: loss(p, config, batch(1), jax.random.key(0)))(params)
+    gradients = jax.jit(jax.grad(lambda p: loss(p, config, batch(1), jax.random.key(0))))(params)
     trainable, _ = partition(gradients, TRAINABLE_CLIP)
     assert {path.split("/")[0] for path in trainable} == {"image_encoder", "unet", "controlnet"}
     assert all("attn2" in path for path in trainable if path.startswith("unet"))

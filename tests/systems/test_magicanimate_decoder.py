@@ -94,7 +94,7 @@ def test_the_loss_is_the_pixels_mean_square_error(start):
     source = one.source(0)
     batch = {name: jnp.asarray(np.stack([source[i][name] for i in range(4)])) for name in source[0]}
     params = one.init(jax.random.key(0))
-    loss, metrics = one.loss(params, batch, jax.random.key(0))
+    loss, metrics = jax.jit(one.loss)(params, batch, jax.random.key(0))
     decoded = to_pixels(params, CONFIG.vae, batch["latents"][:, None].astype(jnp.float32))[:, 0]
     square = np.mean((np.asarray(decoded) - np.asarray(to_float(np.asarray(batch["pixels"])))) ** 2, axis=(1, 2, 3))
     assert float(loss) == pytest.approx(square.mean(), rel=1e-4)

@@ -170,8 +170,9 @@ def test_a_channel_that_the_decoder_ignores_counts_for_nothing(trained, tmp_path
     assert np.mean(weights) == pytest.approx(1)
     task = dataclasses.replace(stage(trained, 1, trained / "base" / "weights"), vae=str(tmp_path))
     batch, key = jax.tree.map(jnp.asarray, task.batches(0, 8, 0, 1)[0]), jax.random.key(0)
+    params = task.init(key)
     losses = [
-        float(dataclasses.replace(task, weigh_pixels=on).loss(task.init(key), batch, key)[0])
+        float(jax.jit(dataclasses.replace(task, weigh_pixels=on).loss)(params, batch, key)[0])
         for on in (False, True)
     ]
     assert np.isfinite(losses).all()

@@ -33,6 +33,8 @@ def test_loss_is_the_equation_written_out(image, frames):
     noise = np.asarray(jax.random.normal(key_noise, data["target"].shape))
     alphas = np.cumprod(1 - np.linspace(0.00085, 0.012, 1000))
     text = params["empty_prompt"][None]
+    appearance = jax.jit(AppearanceEncoder(config.unet).apply)
+    unet, control = jax.jit(UNet(config.unet).apply), jax.jit(ControlNet(config.controlnet).apply)
     square = []
     for entry in range(2):
         t = ts[entry]
@@ -40,22 +42,19 @@ def test_loss_is_the_equation_written_out(image, frames):
         z_t = jnp.asarray(z_t, jnp.float32)[None]
         cond = jnp.asarray(PALETTE[np.asarray(data["parts"][entry])], jnp.float32)[None] / 255
         t = jnp.array([t])
-        y_a = AppearanceEncoder(config.unet).apply(
-            {"params": params["appearance_encoder"]}, data["reference"][entry][None, None], t, text
-        )
-        down, mid = ControlNet(config.controlnet).apply({"params": params["controlnet"]}, z_t, t, text, cond)
-        eps = UNet(config.unet).apply(
-            {"params": params["unet"]}, z_t, t, text, down_residuals=down, mid_residual=mid, reference=y_a
-        )
+        y_a = appearance({"params": params["appearance_encoder"]}, data["reference"][entry][None, None], t, text)
+        down, mid = control({"params": params["controlnet"]}, z_t, t, text, cond)
+        eps = unet({"params": params["unet"]}, z_t, t, text, down_residuals=down, mid_residual=mid, reference=y_a)
         square.append((np.asarray(eps[0], np.float64) - noise[entry]) ** 2)
-    chex.assert_trees_all_close(float(loss(params, config, data, key)), float(np.mean(square)), rtol=1e-5)
+    ours = jax.jit(lambda params, key: loss(params, config, data, key))(params, key)
+    chex.assert_trees_all_close(float(ours), float(np.mean(square)), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("stage", "frames"), [(1, 1), (2, 3)])
 def test_gradients_reach_exactly_what_the_stage_trains(stage, frames):
     config, params = tiny(image=stage == 1)
     data = batch(frames)
-    gradients = jax.grad(lambda p: loss(p, config, data, jax.random.key(0)))(params)
+    gradients = jax.jit(jax.grad(lambda p: loss(p, config, data, jax.random.key(0))))(params)
     trainable, frozen = partition(gradients, TRAINABLE[stage])
     names = {path.split("/")[0] for path in trainable}
     assert names == ({"appearance_encoder", "controlnet"} if stage == 1 else {"unet"})
@@ -78,7 +77,8 @@ def test_kinds_follow_the_thresholds_of_eq_7():
 
 def test_reference_and_pose_both_matter():
     config, params = tiny(image=True)
-    data, key = batch(1), jax.random.key(0)
-    whole = float(loss(params, config, data, key))
-    assert whole != float(loss(params, config, data | {"reference": -data["reference"]}, key))
-    assert whole != float(loss(params, config, data | {"parts": 24 - data["parts"]}, key))
+    run = jax.jit(lambda data: loss(params, config, data, jax.random.key(0)))
+    data = batch(1)
+    whole = float(run(data))
+    assert whole != float(run(data | {"reference": -data["reference"]}))
+    assert whole != float(run(data | {"parts": 24 - data["parts"]}))

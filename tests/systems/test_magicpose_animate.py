@@ -42,7 +42,8 @@ def literal(guidance=2.0, steps=2, length=4, stride=3):
     config, params = tiny_pose()
     reference, motion = inputs()
     key_noise, key_offset = jax.random.split(jax.random.key(1))
-    z_ref = VAE(config.vae).apply({"params": params["vae"]}, reference[None, None], method="encode")[0]
+    vae = jax.jit(VAE(config.vae).apply, static_argnames="method")
+    z_ref = vae({"params": params["vae"]}, reference[None, None], method="encode")[0]
     z_ref = z_ref * config.vae.scaling_factor
     x = np.asarray(jax.random.normal(key_noise, (FRAMES, *z_ref.shape[2:])), np.float64)
     alphas = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
@@ -79,7 +80,7 @@ def literal(guidance=2.0, steps=2, length=4, stride=3):
         x = np.sqrt(after) * x0 + np.sqrt(1 - after) * eps
     assert len(set(offsets)) > 1  # the windows do move from step to step
     latents = jnp.asarray(x / config.vae.scaling_factor, jnp.float32)
-    return jnp.clip(VAE(config.vae).apply({"params": params["vae"]}, latents[None], method="decode")[0], -1, 1)
+    return jnp.clip(vae({"params": params["vae"]}, latents[None], method="decode")[0], -1, 1)
 
 
 def test_is_the_released_pipeline_done_literally():

@@ -22,7 +22,7 @@ from jaxanim.puppets.export import write_clip
 from jaxanim.systems.magicpose.task import MagicPoseTask
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.loop import initial, train
-from jaxanim.training.sharding import make_mesh
+from jaxanim.training.sharding import make_mesh, shard_batch
 from jaxanim.training.state import step_function
 from jaxanim.training.tasks.text_to_image import TextToImageTask
 from jaxanim.training.tasks.vae import VAETask
@@ -127,7 +127,8 @@ def test_steps_leave_the_frozen_arrays_as_they_are_to_the_bit(world, monkeypatch
     start = {path: np.array(leaf) for path, leaf in state.params.items()}
     step, batches = step_function(experiment, state), experiment.task.batches(0, 8, 0, 1)
     for i in range(2):
-        state, _ = step(state, frozen, jax.tree.map(jnp.asarray, batches[i]))
+        # Placed as `train` places it, so that stage 2 is compiled once for both tests.
+        state, _ = step(state, frozen, shard_batch(batches[i], make_mesh(experiment.mesh)))
     chex.assert_trees_all_equal({path: np.array(leaf) for path, leaf in frozen.items()}, before)
     for path, leaf in flatten_dict({"unet": networks(world / "base")["unet"]}, sep="/").items():
         np.testing.assert_array_equal(frozen[path], leaf)

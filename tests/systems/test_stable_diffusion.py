@@ -117,7 +117,12 @@ def test_other_words_seeds_and_scales_compile_nothing_new(system):
     assert ddim._run._cache_size() == compiled
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.3), ("float16", 0.03)])
+@pytest.mark.parametrize(
+    ("system", "dtype", "tolerance"),
+    [(IMAGE, "bfloat16", 0.3), (VIDEO, "float16", 0.03)],
+    ids=["image in bfloat16", "video in float16"],
+    indirect=["system"],
+)
 def test_half_precision_holds_half_the_bytes_and_nearly_the_same_picture(
     system, tokenizer, tmp_path, dtype, tolerance
 ):

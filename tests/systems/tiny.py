@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxanim.diffusion.config import DiffusionConfig
-from jaxanim.models.appearance import encoder_params_from_unet
-from jaxanim.models.clip_text import CLIPText, CLIPTextConfig
-from jaxanim.models.controlnet import ControlNetConfig, controlnet_params_from_unet
-from jaxanim.models.motion import MotionConfig, add_motion
-from jaxanim.models.unet import UNet, UNetConfig
-from jaxanim.models.vae import VAE, VAEConfig
+from jaxanim.models.clip_text import CLIPTextConfig
+from jaxanim.models.controlnet import ControlNetConfig
+from jaxanim.models.motion import MotionConfig
+from jaxanim.models.shapes import parameter_shapes
+from jaxanim.models.unet import UNetConfig
+from jaxanim.models.vae import VAEConfig
 from jaxanim.systems.base import Defaults
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 
@@ -52,20 +53,24 @@ class Tiny(NamedTuple):
 @functools.cache
 def tiny(image: bool = False) -> Tiny:
     """The tiny MagicAnimate, or its image form (stage 1)."""
-    key = jax.random.key(7)
-    unet = image_form(CONFIG.unet)
-    x, t, text = jnp.zeros((1, 1, 4, 4, 4)), jnp.zeros(1), jnp.zeros((1, 2, 8))
-    base = UNet(unet).init(key, x, t, text)["params"]
-    params = {
-        "vae": VAE(CONFIG.vae).init(key, jnp.zeros((1, 1, 16, 16, 3)))["params"],
-        "text_encoder": CLIPText(CONFIG.text_encoder).init(key, jnp.zeros((1, 2), jnp.int32))["params"],
-        "unet": base if image else add_motion(key, base, CONFIG.unet),
-        "appearance_encoder": encoder_params_from_unet(base, unet),
-        "controlnet": controlnet_params_from_unet(key, base, CONFIG.controlnet),
-        "empty_prompt": jax.random.normal(key, (8, 8)),
-    }
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(key, len(leaves))
-    noisy = [leaf + 0.1 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]
-    config = dataclasses.replace(CONFIG, unet=unet) if image else CONFIG
-    return Tiny(config, jax.tree.unflatten(tree, noisy))
+    config = dataclasses.replace(CONFIG, unet=image_form(CONFIG.unet)) if image else CONFIG
+    names = ("vae", "text_encoder", "unet", "controlnet")
+    shapes = {name: parameter_shapes(name, getattr(config, name)) for name in names}
+    shapes["appearance_encoder"] = parameter_shapes("appearance_encoder", image_form(CONFIG.unet))
+    return Tiny(config, random_params(shapes) | {"empty_prompt": jax.random.normal(jax.random.key(7), (8, 8))})
+
+
+def random_params(shapes, seed: int = 7):
+    """Random arrays of these shapes, at scales that keep activations near one.
+
+    Drawn by numpy: the programs of every layer's own initialiser take much longer to compile.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        noise = rng.standard_normal(leaf.shape)
+        if leaf.ndim > 1:
+            return jnp.asarray(noise / np.prod(leaf.shape[:-1]) ** 0.5, jnp.float32)
+        return jnp.asarray(0.1 * noise + (path[-1].key == "scale"), jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)

@@ -15,8 +15,9 @@ from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.errors import InputError
 from jaxanim.metrics import psnr
+from jaxanim.models.shapes import fresh_params
 from jaxanim.models.tokenizer import load_tokenizer
-from jaxanim.models.vae import VAE, VAEConfig, to_pixels
+from jaxanim.models.vae import VAEConfig, to_pixels
 from jaxanim.systems.magicanimate.estimates import estimates
 from jaxanim.systems.magicanimate.system import load, save
 from jaxanim.weights import load_weights
@@ -134,8 +135,7 @@ def deepen(key: jax.Array, params: PyTree, config: VAEConfig) -> PyTree:
     A residual block whose second convolution is zero passes on what it is given, and blocks are added where the
     number of channels stays.
     """
-    pixels = jnp.zeros((1, 1, config.downscale, config.downscale, config.in_channels))
-    deeper = flatten_dict(VAE(config).init(key, pixels)["params"])
+    deeper = flatten_dict(fresh_params("vae", config, key))
     known = flatten_dict(params)
     return unflatten_dict(
         {

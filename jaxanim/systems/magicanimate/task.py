@@ -19,9 +19,9 @@ from jaxanim.data.latents import latent_clips
 from jaxanim.errors import InputError
 from jaxanim.metrics import psnr
 from jaxanim.models.appearance import encoder_params_from_unet
-from jaxanim.models.clip_vision import CLIPVision
 from jaxanim.models.controlnet import controlnet_params_from_unet
 from jaxanim.models.motion import add_motion, split_motion
+from jaxanim.models.shapes import fresh_params
 from jaxanim.models.tokenizer import load_tokenizer
 from jaxanim.puppets import puppet_clip
 from jaxanim.systems.magicanimate.animate import Options, animate
@@ -124,8 +124,7 @@ class MagicAnimateTask:
         params = {"vae": self.autoencoder()[1]} | {name: tree for name, (_, tree) in loaded.items()}
         image = image_form(self.model.unet)
         if clip := self.model.image_encoder:
-            pixels = jnp.zeros((1, clip.image_size, clip.image_size, clip.num_channels))
-            params["image_encoder"] = CLIPVision(clip).init(key, pixels)["params"]
+            params["image_encoder"] = fresh_params("image_encoder", clip, key)
         else:
             params["appearance_encoder"] = encoder_params_from_unet(params["unet"], image)
         params["controlnet"] = controlnet_params_from_unet(key, params["unet"], self.model.controlnet)

@@ -16,6 +16,7 @@ from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.data.latents import latent_clips
 from jaxanim.diffusion.config import DiffusionConfig
 from jaxanim.models.clip_text import CLIPText, CLIPTextConfig
+from jaxanim.models.shapes import fresh_params
 from jaxanim.models.tokenizer import build_word_tokenizer, encode, load_tokenizer
 from jaxanim.models.unet import UNet, UNetConfig
 from jaxanim.models.vae import to_pixels
@@ -56,13 +57,10 @@ class TextToImageTask:
     def init(self, key: jax.Array) -> PyTree:
         """Fresh UNet and text encoder beside the trained autoencoder."""
         key_unet, key_text = jax.random.split(key)
-        side = 2 ** (len(self.unet.block_out_channels) - 1)
-        x = jnp.zeros((1, 1, side, side, self.unet.in_channels))
-        text = jnp.zeros((1, 2, self.unet.cross_attention_dim))
         return {
             "vae": jax.tree.map(jnp.asarray, self.autoencoder()[1]),
-            "unet": UNet(self.unet).init(key_unet, x, jnp.zeros(1), text)["params"],
-            "text_encoder": CLIPText(self.text_encoder).init(key_text, jnp.zeros((1, 2), jnp.int32))["params"],
+            "unet": fresh_params("unet", self.unet, key_unet),
+            "text_encoder": fresh_params("text_encoder", self.text_encoder, key_text),
         }
 
     def autoencoder(self):

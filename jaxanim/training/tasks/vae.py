@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from functools import partial
 
 import grain
 import jax
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float, PyTree, UInt8
 from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_float
 from jaxanim.data.pipeline import cached
+from jaxanim.models.shapes import fresh_params
 from jaxanim.models.vae import VAE, VAEConfig, kl_divergence, sample_posterior
 from jaxanim.training.tasks.linear_code import linear_code
 from jaxanim.weights import save_weights
@@ -44,8 +46,7 @@ class VAETask:
 
     def init(self, key: jax.Array) -> PyTree:
         """Fresh parameters, the encoder as the linear code of `code_images` frames (see `linear_code`)."""
-        side = max(self.crop, self.model.downscale)
-        params = VAE(self.model).init(key, jnp.zeros((1, 1, side, side, 3)))["params"]
+        params = fresh_params("vae", self.model, key)
         if not self.code_images:
             return params
         frames = cached(self.clips).arrays()["frames"]
@@ -95,7 +96,8 @@ class VAETask:
         """Exports the weights, with the scaling factor that gives the held-out latents unit deviation."""
         frames = np.stack([clip["frames"][0] for clip in (self.held_out[i] for i in range(32))])
         pixels = jnp.asarray(frames)[None].astype(jnp.float32) / 127.5 - 1
-        mean, _ = VAE(self.model).apply({"params": params}, pixels, method="encode")
+        encode = jax.jit(partial(VAE(self.model).apply, method="encode"))
+        mean, _ = encode({"params": params}, pixels)
         model = dataclasses.replace(self.model, scaling_factor=float(1 / jnp.std(mean)))
         mse = np.mean((self.reconstruct(params, frames).astype(np.float32) - frames) ** 2, axis=(1, 2, 3))
         psnr = float(np.mean(10 * np.log10(255**2 / mse)))
