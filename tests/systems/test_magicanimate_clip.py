@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from jaxanim import systems
-from jaxanim.diffusion.ddim import sample
 from jaxanim.errors import InputError
 from jaxanim.models.clip_vision import IMAGE_MEAN, IMAGE_STD, CLIPVision, CLIPVisionConfig
 from jaxanim.models.controlnet import ControlNet
@@ -55,7 +54,8 @@ def test_the_embedding_stands_in_place_of_the_text_written_out(guidance):
     pixels = (seen / 2 + 0.5 - jnp.array(IMAGE_MEAN)) / jnp.array(IMAGE_STD)
     embedding = jax.jit(CLIPVision(CLIP).apply)({"params": params["image_encoder"]}, pixels)[2]
 
-    def eps(x, t, text):
+    @jax.jit
+    def eps(params, x, t, text):
         control = {"params": params["controlnet"]}
         down, mid = ControlNet(config.controlnet).apply(control, x[None], t[None], text, motion[None])
         unet = {"params": params["unet"]}
@@ -63,16 +63,18 @@ def test_the_embedding_stands_in_place_of_the_text_written_out(guidance):
             unet, x[None], t[None], text, down_residuals=down, mid_residual=mid
         )[0]  # fmt: skip
 
-    def guided(x, t):
-        plain, read = eps(x, t, params["empty_prompt"][None]), eps(x, t, embedding[None])
-        return plain + guidance * (read - plain)
-
-    noise = jax.random.normal(jax.random.key(1), (3, *code.shape[2:]))
-    diffusion = config.diffusion
-    latents = sample(
-        guided, diffusion.schedule(), noise, steps=2, spacing=diffusion.spacing, steps_offset=diffusion.steps_offset,
-        set_alpha_to_one=diffusion.set_alpha_to_one, prediction_type=diffusion.prediction_type,
-    )  # fmt: skip
+    # Two steps of DDIM, as in the literal pipeline with an appearance encoder.
+    alphas = np.cumprod(1 - np.linspace(0.00085, 0.012, 1000))
+    latents = np.asarray(jax.random.normal(jax.random.key(1), (3, *code.shape[2:])), np.float64)
+    for t, before, after in ((501, alphas[501], alphas[1]), (1, alphas[1], 1.0)):
+        plain, read = (
+            np.asarray(eps(params, jnp.asarray(latents, jnp.float32), jnp.int32(t), token[None]), np.float64)
+            for token in (params["empty_prompt"], embedding)
+        )
+        noise = plain + guidance * (read - plain)
+        z_0 = (latents - np.sqrt(1 - before) * noise) / np.sqrt(before)
+        latents = np.sqrt(after) * z_0 + np.sqrt(1 - after) * noise
+    latents = jnp.asarray(latents, jnp.float32)
     truth = jnp.clip(vae({"params": params["vae"]}, latents[None] / scale, method="decode")[0], -1, 1)
     result = animate(params, config, reference, motion, key=jax.random.key(1), steps=2, guidance=guidance)
     assert float(jnp.std(result)) > 0.05
