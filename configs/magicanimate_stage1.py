@@ -3,7 +3,7 @@
   python -m train.run configs/magicanimate_stage1.py
 
 2200 steps of 32 target frames, 63 minutes on two shared cores; the loss, 0.14 at the end, was still falling. The
-shipped parts come from five runs, each of which began with the parts of the one before: 1100 steps on the base's
+shipped parts come from six runs, each of which began with the parts of the one before: 1100 steps on the base's
 first 1700 steps (unweighted loss, `timestep_power` 2, learning rate 1e-3), then 1700 (loss 0.18), then 2200, of
 which the first 390 had the learning rate of their place in 3400. After that came stage 2, and then 700 steps more
 of stage 1 for what a single step of sampling asks: nearly all of it noise, no stills, the pose's first layers held
@@ -11,8 +11,9 @@ of stage 1 for what a single step of sampling asks: nearly all of it noise, no s
 
 The fifth run is not in the paper: after `configs/magicanimate_decoder.py` came 900 steps more in which the base's
 UNet learns too (58 minutes, of which the compiler took 4; the loss, on yet another scale, fell from 0.15 to 0.12),
-and then the decoder again. It serves a single step of sampling: with more, results are worse, see
-docs/magicanimate.md. The base as it was is weights/base.
+and then the decoder again. The sixth run, 116 minutes beside other work, and the decoder's fifth after it, are
+the same once more from there (0.13 to 0.115). They serve a single step of sampling: with more, results are worse,
+see docs/magicanimate.md. The base as it was is weights/base.
 
   python -m train.run configs/magicanimate_stage1.py --workdir runs/first steps=1100 learning_rate=1e-3 \
       task.weigh_pixels=False task.timestep_power=2
@@ -26,6 +27,10 @@ docs/magicanimate.md. The base as it was is weights/base.
       task.start=runs/magicanimate_decoder/weights task.vae=runs/magicanimate_decoder/weights \
       task.timestep_power=32 task.tau1=0 'task.thaw=^unet/(?!.*motion_modules)' \
       learning_rate=5e-4 ema_decay=0.995 steps=900
+  python -m train.run configs/magicanimate_stage1.py --workdir runs/sixth \
+      task.start=runs/fourth_decoder/weights task.vae=runs/fourth_decoder/weights \
+      task.timestep_power=32 task.tau1=0 'task.thaw=^unet/(?!.*motion_modules)' \
+      learning_rate=5e-4 ema_decay=0.995 steps=900 seed=12
 """
 
 from configs.puppet_models import MAGICANIMATE

@@ -35,5 +35,5 @@ config = Experiment(
     weight_decay=0.0,
     ema_decay=0.998,
     save_every=100,
-    sheet_every=0,
+    sheet_every=160,
 )

@@ -22,8 +22,8 @@ class Experiment:
     norm of a gradient, 0 for no limit. ema_decay: the decay of the averaged parameters
     (`jaxanim.training.ema`). init_from: working folder of another run, from whose last checkpoint parameters
     of the same path and shape are taken. max_minutes: the training stops when the run, counted over all
-    resumes, has taken this long. log_every, save_every, sheet_every: in updates; 0 for never (save: at the
-    end only). keep: checkpoints kept. threads: that read data ahead.
+    resumes, has taken this long. log_every, save_every, sheet_every: in updates, and at the end; 0 for
+    never (save: at the end only). keep: checkpoints kept. threads: that read data ahead.
     """
 
     name: str

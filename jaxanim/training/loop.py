@@ -70,7 +70,8 @@ def train(experiment: Experiment, workdir: Path, fresh: bool = False) -> Outcome
 
         state, outcome = _run(experiment, workdir, mesh, state, frozen, data, checkpointer, position)
         if outcome.stopped in ("finished", "budget"):
-            write_sheet(experiment, state, frozen, workdir)
+            if experiment.sheet_every:
+                write_sheet(experiment, state, frozen, workdir)
             export(experiment, state, frozen, workdir)
         rows = log.read(workdir / "metrics.jsonl")
         if rows and is_writer():

@@ -10,6 +10,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jaxanim import systems
+from jaxanim.data.images import read_image
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
 from jaxanim.models.motion import split_motion
@@ -28,6 +29,7 @@ SIZE = (32, 32)
 STILLS = PuppetClips(seeds=(0, 4), frames=5, span=50, size=SIZE)
 CLIPS = PuppetClips(seeds=(10, 4), frames=4, spacing="consecutive", span=50, size=SIZE)
 SCHEDULE = {"steps": 2, "batch_size": 8, "sheet_every": 0, "save_every": 0, "threads": 0}
+SHEETS = SCHEDULE | {"sheet_every": 2}
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +44,11 @@ def trained(tmp_path_factory):
         base = TextToImageTask(
             str(folder / "vae"), STILLS, image_form(CONFIG.unet), CONFIG.text_encoder, CONFIG.diffusion
         )
-        train(Experiment("base", base, **SCHEDULE), folder / "base")
+        train(Experiment("base", base, **SHEETS), folder / "base")
         one = stage(folder, 1, folder / "base" / "weights")
-        train(Experiment("one", one, **SCHEDULE), folder / "one")
+        train(Experiment("one", one, **SHEETS), folder / "one")
         two = stage(folder, 2, folder / "one" / "weights", tau1=0.0, tau2=0.0)
-        train(Experiment("two", two, **SCHEDULE), folder / "two")
+        train(Experiment("two", two, **SHEETS), folder / "two")
         yield folder
 
 
@@ -70,6 +72,13 @@ def test_each_stage_changes_what_it_trains_and_nothing_else(trained):
     modules = two["unet"]["up_blocks_0"].pop("motion_modules_0")
     assert jnp.any(modules["proj_out"]["kernel"] != 0)
     chex.assert_trees_all_equal(two["unet"]["mid_block"], one["unet"]["mid_block"])
+
+
+@pytest.mark.parametrize(("name", "rows"), [("base", 0), ("one", 9), ("two", 9)])
+def test_each_stage_draws_what_it_can_do(trained, name, rows):
+    sheet = read_image(trained / name / "sheets" / "0000002.png")
+    assert sheet.shape[0] >= 32 * max(1, rows)
+    assert sheet.std() > 0
 
 
 def test_either_stage_trains_whole_weights_further(trained, monkeypatch, tmp_path):

@@ -37,6 +37,7 @@ FRAMES = PuppetClips(seeds=(0, 4), frames=5, span=50, size=SIZE)
 STILLS = PosedClips(PuppetClips(seeds=(0, 4), frames=5, span=50, size=(40, 32)))
 CLIPS = PosedClips(PuppetClips(seeds=(10, 4), frames=4, spacing="consecutive", span=50, size=SIZE))
 SCHEDULE = {"steps": 2, "batch_size": 8, "sheet_every": 0, "save_every": 0, "threads": 0, "weight_decay": 0.0}
+SHEETS = SCHEDULE | {"sheet_every": 2}
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +62,11 @@ def trained(world):
     before = fingerprint(world / "base")
     control = train(Experiment("zero", stage(world, 0), **SCHEDULE), world / "zero")
     assert control.stopped == "finished"
-    train(Experiment("one", stage(world, 1), **SCHEDULE), world / "one")
+    train(Experiment("one", stage(world, 1), **SHEETS), world / "one")
     two = stage(world, 2, start=weights(world, "one"), controlnet=weights(world, "zero"))
     train(Experiment("two", two, **SCHEDULE), world / "two")
     three = stage(world, 3, start=weights(world, "two"), clips=CLIPS, targets=1)
-    train(Experiment("three", three, **SCHEDULE), world / "three")
+    train(Experiment("three", three, **SHEETS), world / "three")
     assert fingerprint(world / "base") == before
     return world
 
@@ -100,6 +101,13 @@ def test_each_stage_changes_what_it_trains_and_nothing_else(trained):
     for name in ("appearance_model", "controlnet"):
         chex.assert_trees_all_equal(three[name], two[name])
     assert np.any(three["motion"]["up_blocks_0"]["motion_modules_0"]["proj_out"]["kernel"])
+
+
+@pytest.mark.parametrize("name", ["one", "three"])
+def test_a_stage_draws_what_it_can_do_without_poses_and_with_them(trained, name):
+    sheet = read_image(trained / name / "sheets" / "0000002.png")
+    assert sheet.shape[0] >= 12 * 32
+    assert sheet.std() > 0
 
 
 def test_the_base_is_bit_identical_after_steps_and_can_be_swapped(trained):

@@ -194,8 +194,9 @@ def test_init_from_takes_the_average_of_another_run(uninterrupted, tmp_path):
 
 
 def test_another_config_is_refused_and_fresh_starts_over(tmp_path):
-    short = dataclasses.replace(config, steps=2)
+    short = dataclasses.replace(config, steps=2, sheet_every=0)
     train(short, tmp_path)
+    assert not (tmp_path / "sheets").exists()
     with pytest.raises(InputError, match=r"another learning_rate, task\.noise"):
         train(dataclasses.replace(short, learning_rate=0.5, task=Toy(noise=0.2)), tmp_path)
     noisier = dataclasses.replace(short, task=Toy(noise=0.2))

@@ -53,5 +53,5 @@ class Toy:
 
 config = Experiment(
     name="toy", task=Toy(), steps=60, learning_rate=0.01, warmup=5, schedule="cosine", log_every=7, save_every=10,
-    sheet_every=0, ema_decay=0.99,
+    sheet_every=60, ema_decay=0.99,
 )  # fmt: skip
