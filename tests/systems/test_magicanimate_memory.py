@@ -48,14 +48,22 @@ def test_guidance_in_turn_needs_less_memory():
     assert working(True) < 0.8 * working(False)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.3), ("float16", 0.03)])
-def test_half_precision_holds_half_the_bytes_and_nearly_the_same_frames(tmp_path, dtype, tolerance):
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """(weights folder, the system loaded from it, its frames)"""
+    folder = tmp_path_factory.mktemp("tiny")
     config, params = tiny()
-    tokenizer = build_word_tokenizer(["red"], tmp_path / "tokenizer", length=8)
-    save(params, config, tokenizer, tmp_path)
-    whole, half = load(tmp_path), load(tmp_path, dtype=dtype)
+    save(params, config, build_word_tokenizer(["red"], folder / "tokenizer", length=8), folder)
+    whole = load(folder)
+    return folder, whole, run(whole.config, whole.params)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.3), ("float16", 0.03)])
+def test_half_precision_holds_half_the_bytes_and_nearly_the_same_frames(stored, dtype, tolerance):
+    folder, whole, expected = stored
+    half = load(folder, dtype=dtype)
     size = [sum(leaf.nbytes for leaf in jax.tree.leaves(s.params)) for s in (whole, half)]
     assert size[0] == 2 * size[1]
-    expected, made = (run(s.config, s.params) for s in (whole, half))
+    made = run(half.config, half.params)
     assert made.dtype == np.float32
     assert 0 < np.abs(made - expected).mean() < tolerance * np.abs(expected).mean()
