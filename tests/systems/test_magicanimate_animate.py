@@ -13,6 +13,7 @@ from jaxanim.models.vae import VAE
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.denoise import appearance_features, embed_pose, per_entry, predict
 from jaxanim.systems.magicanimate.system import MagicAnimate
+from tests.systems import literal as written_out
 from tests.systems.tiny import tiny
 
 FRAMES, SIDE = 7, 32
@@ -43,12 +44,11 @@ def literal(guidance=2.0, steps=2, length=4, overlap=1):
     shape = z_ref.shape[2:]
     window_noise = jax.random.normal(jax.random.key(1), (length, *shape))
     x = np.stack([np.asarray(window_noise[i % length]) for i in range(8)]).astype(np.float64)
-    betas = np.linspace(0.00085, 0.012, 1000)
-    alphas = np.cumprod(1 - betas)
     text = params["empty_prompt"][None]
     control, unet = jax.jit(ControlNet(config.controlnet).apply), jax.jit(UNet(config.unet).apply)
     encoder = jax.jit(lambda z, ts: appearance_features(params, config, z, ts, text))
-    for t in [1000 // steps * i + 1 for i in reversed(range(steps))]:
+
+    def eps(x, t):
         total, count = np.zeros_like(x), np.zeros(len(x))
         for start in range(0, 8, length - overlap):
             index = [(start + i) % 8 for i in range(length)]
@@ -60,14 +60,13 @@ def literal(guidance=2.0, steps=2, length=4, overlap=1):
             residuals = {"down_residuals": down, "mid_residual": mid}
             plain = unet(*arguments, **residuals)
             read = unet(*arguments, **residuals, reference=encoder(z_ref[0], ts))
-            eps = np.asarray(plain + guidance * (read - plain), np.float64)[0]
+            noise = np.asarray(plain + guidance * (read - plain), np.float64)[0]
             for place, i in enumerate(index):
-                total[i] += eps[place]
+                total[i] += noise[place]
                 count[i] += 1
-        eps = total / count[:, None, None, None]
-        before, after = alphas[t], alphas[t - 1000 // steps] if t >= 1000 // steps else 1.0
-        x0 = (x - np.sqrt(1 - before) * eps) / np.sqrt(before)
-        x = np.sqrt(after) * x0 + np.sqrt(1 - after) * eps
+        return total / count[:, None, None, None]
+
+    x = written_out.ddim(x, eps, np.linspace(0.00085, 0.012, 1000), steps)
     latents = jnp.asarray(x[:FRAMES] / config.vae.scaling_factor, jnp.float32)
     return jnp.clip(vae({"params": params["vae"]}, latents[None], method="decode")[0], -1, 1)
 

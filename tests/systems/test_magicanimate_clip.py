@@ -21,6 +21,7 @@ from jaxanim.systems.magicanimate.losses import TRAINABLE_CLIP, loss
 from jaxanim.systems.magicanimate.system import save
 from jaxanim.training.partition import partition
 from jaxanim.weights import load_weights, save_weights
+from tests.systems import literal as written_out
 from tests.systems.test_magicanimate_training import batch
 from tests.systems.tiny import random_params, tiny
 
@@ -63,17 +64,16 @@ def test_the_embedding_stands_in_place_of_the_text_written_out():
         )[0]  # fmt: skip
 
     for guidance in (1.0, 2.0):
-        # Two steps of DDIM, as in the literal pipeline with an appearance encoder.
-        alphas = np.cumprod(1 - np.linspace(0.00085, 0.012, 1000))
-        latents = np.asarray(jax.random.normal(jax.random.key(1), (3, *code.shape[2:])), np.float64)
-        for t, before, after in ((501, alphas[501], alphas[1]), (1, alphas[1], 1.0)):
+
+        def guided(x, t, guidance=guidance):
             plain, read = (
-                np.asarray(eps(params, jnp.asarray(latents, jnp.float32), jnp.int32(t), token[None]), np.float64)
+                np.asarray(eps(params, jnp.asarray(x, jnp.float32), jnp.int32(t), token[None]), np.float64)
                 for token in (params["empty_prompt"], embedding)
             )
-            noise = plain + guidance * (read - plain)
-            z_0 = (latents - np.sqrt(1 - before) * noise) / np.sqrt(before)
-            latents = np.sqrt(after) * z_0 + np.sqrt(1 - after) * noise
+            return plain + guidance * (read - plain)
+
+        noise = np.asarray(jax.random.normal(jax.random.key(1), (3, *code.shape[2:])), np.float64)
+        latents = written_out.ddim(noise, guided, np.linspace(0.00085, 0.012, 1000), steps=2)
         latents = jnp.asarray(latents, jnp.float32)
         truth = jnp.clip(vae({"params": params["vae"]}, latents[None] / scale, method="decode")[0], -1, 1)
         result = animate(params, config, reference, motion, key=jax.random.key(1), steps=2, guidance=guidance)

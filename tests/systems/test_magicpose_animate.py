@@ -17,6 +17,7 @@ from jaxanim.models.vae import VAE
 from jaxanim.systems.conditions import embed_pose, per_entry
 from jaxanim.systems.magicpose.animate import Options, animate, window_offset
 from jaxanim.systems.magicpose.denoise import appearance, predict, predict_both
+from tests.systems import literal as written_out
 from tests.systems.tiny_pose import tiny_pose
 
 FRAMES, SIDE = 7, 32
@@ -46,13 +47,13 @@ def literal(guidance=2.0, steps=2, length=4, stride=3):
     z_ref = vae({"params": params["vae"]}, reference[None, None], method="encode")[0]
     z_ref = z_ref * config.vae.scaling_factor
     x = np.asarray(jax.random.normal(key_noise, (FRAMES, *z_ref.shape[2:])), np.float64)
-    alphas = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
     text = params["empty_prompt"][None]
     control = jax.jit(ControlNet(config.controlnet).apply)
     encoder = jax.jit(AppearanceEncoder(image_form(config.unet), truncated=False).apply)
     unet = jax.jit(UNet(config.unet).apply)
     offsets = []
-    for t in [1000 // steps * i + 1 for i in reversed(range(steps))]:
+
+    def eps(x, t):
         offsets.append(int(window_offset(key_offset, jnp.int32(t), FRAMES)))
         total, count = np.zeros_like(x), np.zeros(FRAMES)
         for start in range(0, FRAMES, stride):
@@ -70,14 +71,13 @@ def literal(guidance=2.0, steps=2, length=4, stride=3):
                 mid_residual=mid,
                 reference=features,
             )
-            eps = np.asarray(plain + guidance * (both - plain), np.float64)[0]
+            noise = np.asarray(plain + guidance * (both - plain), np.float64)[0]
             for place, i in enumerate(index):
-                total[i] += eps[place]
+                total[i] += noise[place]
                 count[i] += 1
-        eps = total / count[:, None, None, None]
-        before, after = alphas[t], alphas[t - 1000 // steps] if t >= 1000 // steps else 1.0
-        x0 = (x - np.sqrt(1 - before) * eps) / np.sqrt(before)
-        x = np.sqrt(after) * x0 + np.sqrt(1 - after) * eps
+        return total / count[:, None, None, None]
+
+    x = written_out.ddim(x, eps, np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, steps)
     assert len(set(offsets)) > 1  # the windows do move from step to step
     latents = jnp.asarray(x / config.vae.scaling_factor, jnp.float32)
     return jnp.clip(vae({"params": params["vae"]}, latents[None], method="decode")[0], -1, 1)

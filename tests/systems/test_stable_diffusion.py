@@ -82,7 +82,7 @@ def test_ten_steps_are_diffusers_pipeline(kind, tmp_path):
 
 def test_every_way_to_save_memory_gives_the_same_pixels(system):
     expected = run(system)
-    every = [{"guidance_in_turn": True, "frames_at_once": 1}, {"vae_tile": 16}]
+    every = [{"guidance_in_turn": True, "windows_at_once": 1, "frames_at_once": 1}, {"vae_tile": 16}]
     if system.config is VIDEO:
         every += [{"windows_at_once": 1}, {"guidance_in_turn": True, "windows_at_once": 2}]
     for options in every:
