@@ -18,6 +18,14 @@ if tuple(map(int, jaxlib.__version__.split(".")[:2])) < (0, 11):
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 # Tracing makes many small objects, and looking for garbage among them after every few hundred takes its time.
 gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_finish():
+    """What the imports made is there to stay, and is not looked through again."""
+    gc.collect()
+    gc.freeze()
+
+
 # What one test file or process has compiled, the others load, for as long as the suite runs.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compiled = tempfile.TemporaryDirectory(prefix="jaxanim-compiled-")

@@ -10,6 +10,7 @@ from jaxanim.models.parameters import copy_part, example_inputs, shapes_of
 from jaxanim.models.readers import reader_sites, stored_by_block
 from jaxanim.models.unet_blocks import decode, encode, mid, time_embedding
 from jaxanim.models.unet_config import UNetConfig
+from jaxanim.nn.layers import Conv
 
 __all__ = ["AppearanceEncoder", "UNetConfig", "encoder_params_from_unet", "keys_and_values"]
 
@@ -41,7 +42,7 @@ class AppearanceEncoder(nn.Module):
         dtypes = {"dtype": config.dtype, "param_dtype": config.param_dtype}
         stored = stored_by_block(config, None)
         temb = time_embedding(config, timesteps)
-        x = nn.Conv(config.block_out_channels[0], (3, 3), padding=1, **dtypes, name="conv_in")(sample)
+        x = Conv(config.block_out_channels[0], (3, 3), padding=1, **dtypes, name="conv_in")(sample)
         x, skips, normed = encode(config, x, temb, text, stored)
         x, normed["mid_block"] = mid(config, x, temb, text, stored)
         _, more = decode(config, x, skips, temb, text, stored, truncated=self.truncated)

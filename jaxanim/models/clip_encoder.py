@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxanim.attention import attention
 from jaxanim.errors import InputError
+from jaxanim.nn.layers import Dense, Embed, LayerNorm, Module
 
 # Both encoders start their embedding tables like this.
 embedding_init = nn.initializers.normal(0.02)
@@ -56,7 +57,7 @@ class CLIPEncoderConfig:
             )
 
 
-class CLIPLayer(nn.Module):
+class CLIPLayer(Module):
     """A module that reads its sizes from the config, and makes the layers that all parts of CLIP use."""
 
     config: CLIPEncoderConfig
@@ -65,14 +66,14 @@ class CLIPLayer(nn.Module):
     def dtypes(self) -> dict:
         return {"dtype": self.config.dtype, "param_dtype": self.config.param_dtype}
 
-    def dense(self, features: int, name: str, use_bias: bool = True) -> nn.Dense:
-        return nn.Dense(features, use_bias=use_bias, name=name, **self.dtypes)
+    def dense(self, features: int, name: str, use_bias: bool = True) -> Dense:
+        return Dense(features, use_bias=use_bias, name=name, **self.dtypes)
 
-    def norm(self, name: str) -> nn.LayerNorm:
-        return nn.LayerNorm(epsilon=self.config.layer_norm_eps, use_fast_variance=False, name=name, **self.dtypes)
+    def norm(self, name: str) -> LayerNorm:
+        return LayerNorm(epsilon=self.config.layer_norm_eps, use_fast_variance=False, name=name, **self.dtypes)
 
-    def table(self, rows: int, name: str) -> nn.Embed:
-        return nn.Embed(rows, self.config.hidden_size, embedding_init=embedding_init, name=name, **self.dtypes)
+    def table(self, rows: int, name: str) -> Embed:
+        return Embed(rows, self.config.hidden_size, embedding_init=embedding_init, name=name, **self.dtypes)
 
 
 class SelfAttention(CLIPLayer):

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxanim.errors import InputError
 from jaxanim.models.clip_encoder import CLIPEncoderConfig, CLIPLayer, Encoder, embedding_init
+from jaxanim.nn.layers import Conv
 
 # Of CLIP's training images, in [0, 1].
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -37,7 +38,7 @@ class VisionEmbeddings(CLIPLayer):
     def __call__(self, pixels: Float[Array, "batch height width 3"]) -> Float[Array, "batch tokens dim"]:
         c = self.config
         patch = (c.patch_size, c.patch_size)
-        patches = nn.Conv(
+        patches = Conv(
             c.hidden_size,
             patch,
             strides=patch,

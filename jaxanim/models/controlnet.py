@@ -14,6 +14,7 @@ from jaxanim.models.readers import no_reference
 from jaxanim.models.unet_blocks import encode, mid, time_embedding
 from jaxanim.models.unet_config import ControlNetConfig, EncoderConfig, UNetConfig
 from jaxanim.nn.conv import conv1x1
+from jaxanim.nn.layers import Conv
 
 __all__ = ["ControlNet", "ControlNetConfig", "controlnet_config", "controlnet_params_from_unet"]
 
@@ -30,11 +31,11 @@ class ConditioningEmbedding(nn.Module):
     ) -> Float[Array, "batch frames height width channels"]:
         widths = self.config.conditioning_embedding_out_channels
         dtypes = {"dtype": self.config.dtype, "param_dtype": self.config.param_dtype, "padding": 1}
-        x = nn.silu(nn.Conv(widths[0], (3, 3), **dtypes, name="conv_in")(cond))
+        x = nn.silu(Conv(widths[0], (3, 3), **dtypes, name="conv_in")(cond))
         for i, (width, wider) in enumerate(itertools.pairwise(widths)):
-            x = nn.silu(nn.Conv(width, (3, 3), **dtypes, name=f"blocks_{2 * i}")(x))
-            x = nn.silu(nn.Conv(wider, (3, 3), strides=2, **dtypes, name=f"blocks_{2 * i + 1}")(x))
-        return nn.Conv(
+            x = nn.silu(Conv(width, (3, 3), **dtypes, name=f"blocks_{2 * i}")(x))
+            x = nn.silu(Conv(wider, (3, 3), strides=2, **dtypes, name=f"blocks_{2 * i + 1}")(x))
+        return Conv(
             self.config.block_out_channels[0],
             (3, 3),
             kernel_init=nn.initializers.zeros,
@@ -82,7 +83,7 @@ class ControlNet(nn.Module):
             cond_embedding = self.embed(cond)
         dtypes = {"dtype": config.dtype, "param_dtype": config.param_dtype}
         temb = time_embedding(config, timesteps)
-        x = nn.Conv(config.block_out_channels[0], (3, 3), padding=1, **dtypes, name="conv_in")(sample)
+        x = Conv(config.block_out_channels[0], (3, 3), padding=1, **dtypes, name="conv_in")(sample)
         if x.shape != cond_embedding.shape:
             raise InputError(
                 f"the condition's embedding has shape {cond_embedding.shape}; it should have {x.shape}"
@@ -95,7 +96,7 @@ class ControlNet(nn.Module):
 
 
 def _zero_conv(config: ControlNetConfig, name: str, x: Float[Array, "..."]) -> Float[Array, "..."]:
-    return nn.Conv(
+    return Conv(
         x.shape[-1],
         (1, 1),
         conv_general_dilated=conv1x1,

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxanim.nn.layers import Conv, Dense
 from jaxanim.nn.norm import GroupNorm
 
 
@@ -41,10 +42,10 @@ class FaceNet(nn.Module):
         x = faces[:, None]
         for i, width in enumerate(self.config.widths):
             for j, strides in enumerate((1, 2)):
-                x = nn.Conv(width, (3, 3), strides=strides, padding=1, name=f"conv_{i}_{j}")(x)
+                x = Conv(width, (3, 3), strides=strides, padding=1, name=f"conv_{i}_{j}")(x)
                 x = nn.silu(GroupNorm(8, name=f"norm_{i}_{j}")(x))
         features = x.reshape(len(faces), -1)
-        identity = nn.Dense(self.config.embedding, name="identity")(features)
-        hidden = nn.silu(nn.Dense(self.config.widths[-1], name="state_hidden")(features))
+        identity = Dense(self.config.embedding, name="identity")(features)
+        hidden = nn.silu(Dense(self.config.widths[-1], name="state_hidden")(features))
         unit = identity / (jnp.linalg.norm(identity, axis=-1, keepdims=True) + 1e-6)
-        return unit, nn.Dense(self.config.states, name="state")(hidden)
+        return unit, Dense(self.config.states, name="state")(hidden)

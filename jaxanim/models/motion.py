@@ -19,7 +19,7 @@ from jaxanim.models.unet_config import (
 from jaxanim.nn.attention import TemporalAttention
 from jaxanim.nn.embedding import sinusoidal_positions
 from jaxanim.nn.feedforward import FeedForward
-from jaxanim.nn.linear import Dense
+from jaxanim.nn.layers import Dense
 from jaxanim.nn.norm import GroupNorm
 from jaxanim.nn.transformer import layer_norm
 

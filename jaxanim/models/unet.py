@@ -8,6 +8,7 @@ from jaxanim.errors import InputError
 from jaxanim.models.readers import Stored, stored_by_block
 from jaxanim.models.unet_blocks import decode, encode, mid, time_embedding
 from jaxanim.models.unet_config import MotionConfig, UNetConfig
+from jaxanim.nn.layers import Conv
 from jaxanim.nn.norm import GroupNorm
 
 __all__ = ["MotionConfig", "UNet", "UNetConfig"]
@@ -52,7 +53,7 @@ class UNet(nn.Module):
         dtypes = {"dtype": config.dtype, "param_dtype": config.param_dtype}
         stored = stored_by_block(config, reference)
         temb = time_embedding(config, timesteps)
-        x = nn.Conv(config.block_out_channels[0], (3, 3), padding=1, **dtypes, name="conv_in")(sample)
+        x = Conv(config.block_out_channels[0], (3, 3), padding=1, **dtypes, name="conv_in")(sample)
         x, skips, _ = encode(config, x, temb, text, stored)
         if down_residuals is not None:
             if len(down_residuals) != len(skips):
@@ -69,7 +70,7 @@ class UNet(nn.Module):
         norm = GroupNorm(
             config.norm_num_groups, config.norm_eps, config.pool_frames, **dtypes, name="conv_norm_out"
         )
-        return nn.Conv(config.out_channels, (3, 3), padding=1, **dtypes, name="conv_out")(nn.silu(norm(x)))
+        return Conv(config.out_channels, (3, 3), padding=1, **dtypes, name="conv_out")(nn.silu(norm(x)))
 
 
 def _add(x: Float[Array, "..."], residual: Float[Array, "..."], name: str) -> Float[Array, "..."]:

@@ -22,6 +22,7 @@ from jaxanim.chunks import map_chunks
 from jaxanim.errors import InputError
 from jaxanim.models.vae_tiles import run_in_tiles
 from jaxanim.nn.conv import conv1x1
+from jaxanim.nn.layers import Conv, Dense
 from jaxanim.nn.norm import GroupNorm
 from jaxanim.nn.resnet import Downsample, ResnetBlock, Upsample
 
@@ -62,8 +63,8 @@ class _Layer(nn.Module):
     def dtypes(self) -> dict:
         return {"dtype": self.config.dtype, "param_dtype": self.config.param_dtype}
 
-    def conv(self, features: int, size: int, name: str) -> nn.Conv:
-        return nn.Conv(features, (size, size), padding=size // 2, name=name, **self.dtypes)
+    def conv(self, features: int, size: int, name: str) -> Conv:
+        return Conv(features, (size, size), padding=size // 2, name=name, **self.dtypes)
 
     def resnet(self, features: int, name: str) -> ResnetBlock:
         return ResnetBlock(features, groups=self.config.norm_num_groups, epsilon=EPSILON, name=name, **self.dtypes)
@@ -80,8 +81,8 @@ class MidAttention(_Layer):
         batch, _, height, _, channels = x.shape
         tokens = rearrange(self.norm("group_norm")(x), "b f h w c -> (b f) (h w) 1 c")
 
-        def dense(name: str) -> nn.Dense:
-            return nn.Dense(channels, name=name, **self.dtypes)
+        def dense(name: str) -> Dense:
+            return Dense(channels, name=name, **self.dtypes)
 
         q, k, v = (dense(name)(tokens) for name in ("to_q", "to_k", "to_v"))
         out = dense("to_out_0")(attention(q, k, v, kernel=self.config.attention_kernel))
@@ -182,8 +183,8 @@ class VAE(_Layer):
         c = self.config
         self.encoder = Encoder(c)
         self.decoder = Decoder(c)
-        self.quant_conv = nn.Conv(2 * c.latent_channels, (1, 1), conv_general_dilated=conv1x1, **self.dtypes)
-        self.post_quant_conv = nn.Conv(c.latent_channels, (1, 1), conv_general_dilated=conv1x1, **self.dtypes)
+        self.quant_conv = Conv(2 * c.latent_channels, (1, 1), conv_general_dilated=conv1x1, **self.dtypes)
+        self.post_quant_conv = Conv(c.latent_channels, (1, 1), conv_general_dilated=conv1x1, **self.dtypes)
 
     def encode(
         self, pixels: Float[Array, "b f height width in"]

@@ -7,7 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxanim.attention.patterns import cross, hybrid, spatial, temporal
-from jaxanim.nn.linear import Dense
+from jaxanim.nn.layers import Dense
 
 Tokens = Float[Array, "batch frames tokens channels"]
 Features = Float[Array, "ref_batch ref_tokens channels"]

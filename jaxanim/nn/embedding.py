@@ -6,6 +6,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
+from jaxanim.nn.layers import Dense
+
 
 def timestep_embedding(
     t: Num[Array, " batch"], dim: int, flip_sin_to_cos: bool = True, freq_shift: float = 0.0
@@ -43,6 +45,6 @@ class TimestepEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch dim"]) -> Float[Array, "batch features"]:
-        x = nn.Dense(self.features, dtype=self.dtype, param_dtype=self.param_dtype, name="linear_1")(x)
+        x = Dense(self.features, dtype=self.dtype, param_dtype=self.param_dtype, name="linear_1")(x)
         x = nn.silu(x)
-        return nn.Dense(self.features, dtype=self.dtype, param_dtype=self.param_dtype, name="linear_2")(x)
+        return Dense(self.features, dtype=self.dtype, param_dtype=self.param_dtype, name="linear_2")(x)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxanim.nn.linear import Dense
+from jaxanim.nn.layers import Dense
 
 
 class GEGLU(nn.Module):

@@ -7,8 +7,10 @@ from einops import rearrange, reduce, repeat
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxanim.nn.layers import Module
 
-class GroupNorm(nn.Module):
+
+class GroupNorm(Module):
     """Group normalisation (Wu & He 2018, Eqs. 1-6) of a channels-last video.
 
     Attributes:

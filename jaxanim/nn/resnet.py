@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxanim.nn.conv import conv1x1, conv3x3, doubled_conv3x3, partly_shared
+from jaxanim.nn.layers import Conv, Dense
 from jaxanim.nn.norm import GroupNorm
 
 
@@ -45,16 +46,14 @@ class ResnetBlock(nn.Module):
             first = partly_shared(conv3x3, -(-self.own // size) * size, self.branches)
             shortcut = partly_shared(conv1x1, self.own, self.branches)
         h = nn.silu(GroupNorm(**norm, name="norm1")(x))
-        h = nn.Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=first, **dtypes, name="conv1")(h)
+        h = Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=first, **dtypes, name="conv1")(h)
         if temb is not None:
-            shift = nn.Dense(self.out_channels, **dtypes, name="time_emb_proj")(nn.silu(temb))
+            shift = Dense(self.out_channels, **dtypes, name="time_emb_proj")(nn.silu(temb))
             h = h + shift[:, None, None, None]
         h = nn.silu(GroupNorm(**norm, name="norm2")(h))
-        h = nn.Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=conv3x3, **dtypes, name="conv2")(h)
+        h = Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=conv3x3, **dtypes, name="conv2")(h)
         if x.shape[-1] != self.out_channels:
-            change = nn.Conv(
-                self.out_channels, (1, 1), conv_general_dilated=shortcut, **dtypes, name="conv_shortcut"
-            )
+            change = Conv(self.out_channels, (1, 1), conv_general_dilated=shortcut, **dtypes, name="conv_shortcut")
             x = change(x)
         return x + h
 
@@ -71,7 +70,7 @@ class Downsample(nn.Module):
     def __call__(
         self, x: Float[Array, "batch frames height width channels"]
     ) -> Float[Array, "batch frames height_out width_out channels"]:
-        return nn.Conv(
+        return Conv(
             x.shape[-1],
             (3, 3),
             strides=2,
@@ -101,4 +100,4 @@ class Upsample(nn.Module):
         if size not in (None, (2 * x.shape[2], 2 * x.shape[3])):
             x = repeat(x, "b f h w c -> b f (h 2) (w 2) c")[:, :, : size[0], : size[1]]
             convolve = conv3x3
-        return nn.Conv(x.shape[-1], (3, 3), padding=1, conv_general_dilated=convolve, **dtypes, name="conv")(x)
+        return Conv(x.shape[-1], (3, 3), padding=1, conv_general_dilated=convolve, **dtypes, name="conv")(x)

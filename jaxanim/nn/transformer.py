@@ -9,15 +9,16 @@ from jaxtyping import Array, Float
 from jaxanim.nn.attention import CrossAttention, SelfAttention, Stored
 from jaxanim.nn.conv import conv1x1
 from jaxanim.nn.feedforward import FeedForward
+from jaxanim.nn.layers import Conv, LayerNorm
 from jaxanim.nn.norm import GroupNorm
 
 Video = Float[Array, "batch frames height width channels"]
 LAYER_NORM_EPSILON = 1e-5
 
 
-def layer_norm(layer: nn.Module, name: str) -> nn.LayerNorm:
+def layer_norm(layer: nn.Module, name: str) -> LayerNorm:
     """PyTorch's LayerNorm, for the compact method of `layer`."""
-    return nn.LayerNorm(LAYER_NORM_EPSILON, layer.dtype, layer.param_dtype, use_fast_variance=False, name=name)
+    return LayerNorm(LAYER_NORM_EPSILON, layer.dtype, layer.param_dtype, use_fast_variance=False, name=name)
 
 
 class BasicTransformerBlock(nn.Module):
@@ -72,7 +73,7 @@ class Transformer2D(nn.Module):
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         channels, width = x.shape[-1], x.shape[-2]
         h = GroupNorm(self.groups, epsilon=1e-6, **dtypes, name="norm")(x)
-        h = nn.Conv(channels, (1, 1), conv_general_dilated=conv1x1, **dtypes, name="proj_in")(h)
+        h = Conv(channels, (1, 1), conv_general_dilated=conv1x1, **dtypes, name="proj_in")(h)
         h = rearrange(h, "b f h w c -> b f (h w) c")
         block = BasicTransformerBlock(
             self.heads, self.only_norm1, self.kernel, **dtypes, name="transformer_blocks_0"
@@ -81,5 +82,5 @@ class Transformer2D(nn.Module):
         if self.only_norm1:
             return x, normed
         h = rearrange(h, "b f (h w) c -> b f h w c", w=width)
-        proj_out = nn.Conv(channels, (1, 1), conv_general_dilated=conv1x1, **dtypes, name="proj_out")
+        proj_out = Conv(channels, (1, 1), conv_general_dilated=conv1x1, **dtypes, name="proj_out")
         return x + proj_out(h), normed

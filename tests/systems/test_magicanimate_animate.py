@@ -1,5 +1,7 @@
 """MagicAnimate's sampler against a literal loop over steps, windows and branches, as the released pipeline does it."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -33,20 +35,28 @@ def run(**changes):
     return animate(params, config, reference, motion, key=jax.random.key(1), **arguments)
 
 
+@functools.cache
+def networks():
+    """(autoencoder, ControlNet, UNet, appearance encoder), compiled once."""
+    config, params = tiny()
+    vae = jax.jit(VAE(config.vae).apply, static_argnames="method")
+    text = params["empty_prompt"][None]
+    encoder = jax.jit(lambda z, ts: appearance_features(params, config, z, ts, text))
+    return vae, jax.jit(ControlNet(config.controlnet).apply), jax.jit(UNet(config.unet).apply), encoder
+
+
 def literal(guidance=2.0, steps=2, length=4, overlap=1):
     """Sec. 3.3 and the facts of the released pipeline, one window, one branch and one frame's pose at a time."""
     config, params = tiny()
+    vae, control, unet, encoder = networks()
     reference, motion = inputs()
     padded = motion[np.minimum(np.arange(8), FRAMES - 1)]
-    vae = jax.jit(VAE(config.vae).apply, static_argnames="method")
     z_ref = vae({"params": params["vae"]}, reference[None, None], method="encode")[0]
     z_ref = z_ref * config.vae.scaling_factor
     shape = z_ref.shape[2:]
     window_noise = jax.random.normal(jax.random.key(1), (length, *shape))
     x = np.stack([np.asarray(window_noise[i % length]) for i in range(8)]).astype(np.float64)
     text = params["empty_prompt"][None]
-    control, unet = jax.jit(ControlNet(config.controlnet).apply), jax.jit(UNet(config.unet).apply)
-    encoder = jax.jit(lambda z, ts: appearance_features(params, config, z, ts, text))
 
     def eps(x, t):
         total, count = np.zeros_like(x), np.zeros(len(x))

@@ -16,6 +16,7 @@ from jaxanim.data.images import read_image
 from jaxanim.data.poses import PosedClips
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
+from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet_config import image_form
 from jaxanim.puppets import puppet_clip
 from jaxanim.puppets.export import write_clip
@@ -25,10 +26,10 @@ from jaxanim.training.loop import initial, train
 from jaxanim.training.sharding import make_mesh, shard_batch
 from jaxanim.training.state import step_function
 from jaxanim.training.tasks.text_to_image import TextToImageTask
-from jaxanim.training.tasks.vae import VAETask
-from jaxanim.weights import fingerprint, load_weights
+from jaxanim.weights import fingerprint, load_weights, save_weights
 from sample.animate import main as animate
 from sample.evaluate import main as evaluate
+from tests.systems.tiny import random_params
 from tests.systems.tiny_pose import CONFIG
 from train.parts import main as put_parts
 
@@ -47,12 +48,14 @@ def world(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXANIM_CACHE", str(folder / "cache"))
         patch.chdir(folder)
-        vae = VAETask(CONFIG.vae, FRAMES, dataclasses.replace(FRAMES, seeds=(900_000, 32)), crop=16, code_images=0)
-        vae.save(vae.init(jax.random.key(0)), folder / "vae")
         unet = image_form(dataclasses.replace(CONFIG.unet, readers="mid_up"))
+        sizes = {"vae": CONFIG.vae, "unet": unet, "text_encoder": CONFIG.text_encoder}
+        shapes = {name: parameter_shapes(name, config) for name, config in sizes.items()}
+        first, second = random_params(shapes, seed=1), random_params(shapes, seed=2)
+        save_weights(folder / "vae", {"vae": (CONFIG.vae, first["vae"])}, system="vae")
         base = TextToImageTask(str(folder / "vae"), FRAMES, unet, CONFIG.text_encoder, CONFIG.diffusion)
-        base.save(base.init(jax.random.key(1)), folder / "base")
-        base.save(base.init(jax.random.key(2)), folder / "other")
+        base.save(first, folder / "base")
+        base.save(second | {"vae": first["vae"]}, folder / "other")
         yield folder
 
 

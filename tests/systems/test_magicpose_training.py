@@ -1,5 +1,7 @@
 """MagicPose's training: Eqs. 3 to 5 against literal transcriptions, and what learns in which stage."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -66,7 +68,8 @@ def test_every_transformer_block_reads_and_keys_are_the_models_own():
     assert len(sites) == 4
     x, text = jax.random.normal(jax.random.key(0), (1, 1, 4, 4, 4)), params["empty_prompt"][None]
     model = params["appearance_model"]
-    features = AppearanceEncoder(config.unet, truncated=False).apply({"params": model}, x, jnp.array([9]), text)
+    encoder = jax.jit(AppearanceEncoder(config.unet, truncated=False).apply)
+    features = encoder({"params": model}, x, jnp.array([9]), text)
     assert len(features) == len(sites)
     pairs = keys_and_values(model, config.unet, features)
     for site, feature, (keys, values) in zip(sites, features, pairs, strict=True):
@@ -104,11 +107,21 @@ STAGES = {
 }
 
 
+@functools.cache
+def loss_and_gradients(stage, shares):
+    """(parameters, batch, key) -> (loss, gradients), compiled once for all tests."""
+    config, _ = tiny_pose(stage != 3, shares)
+    return jax.jit(jax.value_and_grad(lambda params, data, key: loss(params, config, data, key)))
+
+
+def batch_of(stage):
+    return batch(3 if stage == 3 else 1, *STAGES[stage])
+
+
 @pytest.mark.parametrize("stage", [1, 2, 3], ids=["Eq. 4", "Eq. 5", "Eq. 5 on videos"])
 def test_loss_is_the_equation_written_out(stage):
-    frames = 3 if stage == 3 else 1
     config, params = tiny_pose(image=stage != 3)
-    data, key = batch(frames, *STAGES[stage]), jax.random.key(4)
+    data, key = batch_of(stage), jax.random.key(4)
     key_t, key_noise = jax.random.split(key)
     ts = np.asarray(jax.random.randint(key_t, (2,), 0, 1000))
     noise = np.asarray(jax.random.normal(key_noise, data["target"].shape))
@@ -130,7 +143,7 @@ def test_loss_is_the_equation_written_out(stage):
             residuals = {"down_residuals": down, "mid_residual": mid}
         eps = unet({"params": params["unet"]}, z_t, t, text, reference=a, **residuals)
         square.append((np.asarray(eps[0], np.float64) - noise[entry]) ** 2)
-    ours = jax.jit(lambda params, key: loss(params, config, data, key))(params, key)
+    ours, _ = loss_and_gradients(stage, "hidden_states")(params, data, key)
     chex.assert_trees_all_close(float(ours), float(np.mean(square)), rtol=1e-5)
 
 
@@ -154,10 +167,8 @@ def silent_by_design(shares: str) -> set[str]:
     ],
 )
 def test_gradients_reach_exactly_what_the_stage_trains(stage, shares):
-    frames = 3 if stage == 3 else 1
-    config, params = tiny_pose(stage != 3, shares)
-    data = batch(frames, *STAGES[stage])
-    gradients = jax.jit(jax.grad(lambda p: loss(p, config, data, jax.random.key(0))))(params)
+    _, params = tiny_pose(stage != 3, shares)
+    _, gradients = loss_and_gradients(stage, shares)(params, batch_of(stage), jax.random.key(0))
     trainable, frozen = partition(gradients, TRAINABLE[stage])
     names = {path.split("/")[0] for path in trainable}
     expected = {0: {"controlnet"}, 1: {"appearance_model"}, 2: {"appearance_model", "controlnet"}, 3: {"unet"}}
