@@ -58,7 +58,7 @@ def count(module, *arguments):
 
 def random_params(module, seed, *arguments):
     """Random everywhere, so that zero initialisation hides nothing."""
-    params = jax.eval_shape(module.init, jax.random.key(0), *arguments)["params"]
+    params = shapes(module, *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arguments))
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.standard_normal(leaf.shape), leaf.dtype), params)
 

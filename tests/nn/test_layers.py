@@ -1,11 +1,14 @@
 """The shared layers against PyTorch's and a literal transcription."""
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.errors import ScopeParamShapeError
 
+from jaxanim.nn import layers
 from jaxanim.nn.embedding import sinusoidal_positions, timestep_embedding
 from jaxanim.nn.norm import GroupNorm
 from jaxanim.nn.resnet import Downsample, Upsample
@@ -101,3 +104,22 @@ def test_downsampling_equals_pytorch(padding):
     chex.assert_trees_all_close(
         np.asarray(actual).reshape(6, *actual.shape[2:]), np.moveaxis(expected.numpy(), 1, -1), atol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("ours", "linens", "x"),
+    [
+        (layers.Conv(5, (3, 3), padding=1), nn.Conv(5, (3, 3), padding=1), jnp.arange(24.0).reshape(1, 2, 4, 3)),
+        (layers.Dense(5), nn.Dense(5), jnp.arange(24.0).reshape(2, 4, 3)),
+        (layers.LayerNorm(), nn.LayerNorm(), jnp.arange(12.0).reshape(2, 6) ** 2),
+        (layers.Embed(7, 3), nn.Embed(7, 3), jnp.array([[1, 6]])),
+    ],
+    ids=["Conv", "Dense", "LayerNorm", "Embed"],
+)
+def test_layers_are_linens_and_refuse_parameters_of_another_shape(ours, linens, x):
+    params = linens.init(jax.random.key(0), x)
+    chex.assert_trees_all_equal(ours.init(jax.random.key(0), x), params)
+    chex.assert_trees_all_close(ours.apply(params, x), linens.apply(params, x), rtol=1e-6)
+    wider = jax.tree.map(lambda leaf: jnp.zeros((*leaf.shape[:-1], leaf.shape[-1] + 1)), params)
+    with pytest.raises(ScopeParamShapeError):
+        ours.apply(wider, x)

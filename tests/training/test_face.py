@@ -48,7 +48,8 @@ def test_trains_exports_and_serves(task, tmp_path):
     )  # fmt: skip
     outcome = train(experiment, tmp_path / "run")
     batch = {name: jnp.asarray(np.stack([task.source(0)[i][name] for i in range(8)])) for name in task.source(0)[0]}
-    before = float(task.loss(task.init(jax.random.key(experiment.seed)), batch, jax.random.key(0))[0])
+    params = task.init(jax.random.key(experiment.seed))
+    before = float(jax.jit(task.loss)(params, batch, jax.random.key(0))[0])
     assert outcome.loss < 0.8 * before
     result = read_description(tmp_path / "run" / "weights")["metadata"]
     assert 2 <= result["held_out_identities"] <= 6

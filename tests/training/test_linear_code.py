@@ -1,5 +1,7 @@
 """The encoder's linear start against principal components computed by scikit-learn's recipe, in numpy."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -27,10 +29,16 @@ def images(n: int) -> np.ndarray:
     return np.stack(waves).reshape(n, 3, 16, 16, 3).sum(1)
 
 
+@functools.cache
+def compiled():
+    return jax.jit(VAE(CONFIG).init), jax.jit(functools.partial(VAE(CONFIG).apply, method="encode"))
+
+
 def encoded(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    params = VAE(CONFIG).init(jax.random.key(0), jnp.zeros((1, 1, 8, 8, 3)))["params"]
+    init, encode = compiled()
+    params = init(jax.random.key(0), jnp.zeros((1, 1, 8, 8, 3)))["params"]
     params = linear_code(params, CONFIG, pictures)
-    moments = VAE(CONFIG).apply({"params": params}, jnp.asarray(pictures, jnp.float32)[:, None], method="encode")
+    moments = encode({"params": params}, jnp.asarray(pictures, jnp.float32)[:, None])
     return tuple(np.asarray(m)[:, 0] for m in moments)
 
 
@@ -62,6 +70,5 @@ def test_no_linear_code_of_so_many_channels_is_better():
 
 def test_too_narrow_a_last_width_is_named():
     config = VAEConfig(latent_channels=16, block_out_channels=(12, 48, 24), layers_per_block=1, norm_num_groups=3)
-    params = VAE(config).init(jax.random.key(0), jnp.zeros((1, 1, 8, 8, 3)))["params"]
     with pytest.raises(InputError, match="16 latent channels need at least 42"):
-        linear_code(params, config, images(2))
+        linear_code({}, config, images(2))

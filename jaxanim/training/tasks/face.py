@@ -43,9 +43,9 @@ class FaceTask:
     def init(self, key: jax.Array) -> PyTree:
         """Fresh network, and one direction for every identity."""
         key_net, key_classes = jax.random.split(key)
-        x = jnp.zeros((1, self.model.side, self.model.side, 3))
+        x = jax.ShapeDtypeStruct((1, self.model.side, self.model.side, 3), jnp.float32)
         return {
-            "face": FaceNet(self.model).init(key_net, x)["params"],
+            "face": FaceNet(self.model).lazy_init(key_net, x)["params"],
             "classes": jax.random.normal(key_classes, (len(self.crops), self.model.embedding)),
         }
 
