@@ -16,7 +16,7 @@ from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.denoise import appearance_features, embed_pose, per_entry, predict
 from jaxanim.systems.magicanimate.system import MagicAnimate
 from tests.systems import literal as written_out
-from tests.systems.tiny import tiny
+from tests.systems.tiny import CONFIG, FLAT, tiny
 
 FRAMES, SIDE = 7, 32
 
@@ -28,8 +28,8 @@ def inputs():
     return reference, motion
 
 
-def run(**changes):
-    config, params = tiny()
+def run(sizes=CONFIG, **changes):
+    config, params = tiny(sizes=sizes)
     reference, motion = inputs()
     arguments = {"steps": 2, "guidance": 2.0, "options": Options(window=4, overlap=1)} | changes
     return animate(params, config, reference, motion, key=jax.random.key(1), **arguments)
@@ -93,13 +93,14 @@ def test_guidance_one_needs_no_unconditional_branch():
 
 
 def test_windows_one_by_one_equal_all_at_once():
-    one = run(options=Options(window=4, overlap=1, windows_at_once=1, frames_at_once=1))
-    chex.assert_trees_all_close(one, run(), atol=1e-5)
+    one = run(FLAT, options=Options(window=4, overlap=1, windows_at_once=1, frames_at_once=1))
+    chex.assert_trees_all_close(one, run(FLAT), atol=1e-5)
 
 
 def test_progress_reports_do_not_change_the_result():
     seen = []
-    chex.assert_trees_all_close(run(report=lambda done, total: seen.append((done, total))), run(), atol=1e-5)
+    reported = run(FLAT, report=lambda done, total: seen.append((done, total)))
+    chex.assert_trees_all_close(reported, run(FLAT), atol=1e-5)
     assert seen == [(1, 2), (2, 2)]
 
 
@@ -130,13 +131,13 @@ def test_both_branches_at_once_equal_two_calls():
 )
 def test_every_option_of_the_ablations_changes_the_video(change):
     plain = {"window": 4, "overlap": 2}
-    changed, whole = run(options=Options(**plain | change)), run(options=Options(**plain))
+    changed, whole = run(FLAT, options=Options(**plain | change)), run(FLAT, options=Options(**plain))
     chex.assert_equal_shape([changed, whole])
     assert float(jnp.abs(changed - whole).max()) > 1e-4
 
 
 def test_without_temporal_layers_frames_are_independent():
-    config, params = tiny()
+    config, params = tiny(sizes=FLAT)
     reference, motion = inputs()
     options = Options(window=4, overlap=0, temporal=False)
 

@@ -10,7 +10,7 @@ import pytest
 from jaxanim.models.tokenizer import build_word_tokenizer
 from jaxanim.systems.magicanimate.animate import Options, _Denoise, animate
 from jaxanim.systems.magicanimate.system import load, save
-from tests.systems.tiny import tiny
+from tests.systems.tiny import FLAT, tiny
 
 
 def inputs(frames=7, side=32):
@@ -52,7 +52,7 @@ def test_guidance_in_turn_needs_less_memory():
 def stored(tmp_path_factory):
     """(weights folder, the system loaded from it, its frames)"""
     folder = tmp_path_factory.mktemp("tiny")
-    config, params = tiny()
+    config, params = tiny(sizes=FLAT)
     save(params, config, build_word_tokenizer(["red"], folder / "tokenizer", length=8), folder)
     whole = load(folder)
     return folder, whole, run(whole.config, whole.params)

@@ -23,7 +23,7 @@ from jaxanim.training.pixel_weights import pixel_weights
 from jaxanim.training.tasks.text_to_image import TextToImageTask
 from jaxanim.training.tasks.vae import VAETask
 from jaxanim.weights import load_weights, save_weights
-from tests.systems.tiny import CONFIG
+from tests.systems.tiny import FLAT as CONFIG
 
 SIZE = (32, 32)
 STILLS = PuppetClips(seeds=(0, 4), frames=5, span=50, size=SIZE)

@@ -29,10 +29,11 @@ from jaxanim.training.tasks.text_to_image import TextToImageTask
 from jaxanim.weights import fingerprint, load_weights, save_weights
 from sample.animate import main as animate
 from sample.evaluate import main as evaluate
-from tests.systems.tiny import random_params
-from tests.systems.tiny_pose import CONFIG
+from tests.systems import tiny_pose
+from tests.systems.tiny import flat, random_params
 from train.parts import main as put_parts
 
+CONFIG = flat(tiny_pose.CONFIG)
 SIZE = (32, 32)
 FRAMES = PuppetClips(seeds=(0, 4), frames=5, span=50, size=SIZE)
 STILLS = PosedClips(PuppetClips(seeds=(0, 4), frames=5, span=50, size=(40, 32)))

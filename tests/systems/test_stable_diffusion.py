@@ -17,13 +17,13 @@ from jaxanim.models.unet import MotionConfig, UNetConfig
 from jaxanim.systems import stable_diffusion
 from jaxanim.systems.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from jaxanim.systems.stable_diffusion.generate import Options, _Denoise
-from tests.systems.tiny import CONFIG as TINY
-from tests.systems.tiny import ENCODER
+from tests.systems.tiny import ENCODER, ONE_LEVEL, random_params
+from tests.systems.tiny import FLAT as TINY
 
 IMAGE = StableDiffusionConfig(
     vae=TINY.vae,
     text_encoder=dataclasses.replace(TINY.text_encoder, vocab_size=600),
-    unet=UNetConfig(up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), **ENCODER),
+    unet=UNetConfig(up_block_types=("CrossAttnUpBlock2D",), **ENCODER | ONE_LEVEL),
     controlnet=TINY.controlnet,
     defaults=TINY.defaults,
 )
@@ -34,13 +34,9 @@ SIZE = (32, 48)
 
 
 @functools.cache
-def random_params(config):
-    rng = np.random.default_rng(0)
-    trees = {
-        name: parameter_shapes(name, getattr(config, name))
-        for name in ("vae", "text_encoder", "unet", "controlnet")
-    }
-    return jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape), jnp.float32), trees)
+def params_of(config):
+    names = ("vae", "text_encoder", "unet", "controlnet")
+    return random_params({name: parameter_shapes(name, getattr(config, name)) for name in names})
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +46,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture(params=[IMAGE, VIDEO], ids=["image", "video"])
 def system(request, tokenizer):
-    return StableDiffusion(request.param, random_params(request.param), tokenizer)
+    return StableDiffusion(request.param, params_of(request.param), tokenizer)
 
 
 def run(system, **changes):
@@ -90,7 +86,7 @@ def test_every_way_to_save_memory_gives_the_same_pixels(system):
 
 
 def test_guidance_in_turn_needs_less_memory():
-    params, side = random_params(IMAGE), 192  # much larger than one block of attention, which both have once
+    params, side = params_of(IMAGE), 192  # much larger than one block of attention, which both have once
     text, x, embedding = jnp.zeros((1, 8, 8)), jnp.zeros((1, 1, side, side, 4)), jnp.zeros((1, 1, side, side, 8))
 
     def working(in_turn):

@@ -41,6 +41,17 @@ CONFIG = MagicAnimateConfig(
     diffusion=DiffusionConfig(beta_schedule="linear"),
     defaults=Defaults(size=(32, 32), steps=2, guidance=2.0),
 )  # fmt: skip
+# One resolution: a third less to compile, for tests of what is the same at any number of them.
+ONE_LEVEL = {"block_out_channels": (8,), "down_block_types": ("CrossAttnDownBlock2D",)}
+
+
+def flat(config):
+    """The system's config with networks of one resolution."""
+    unet = dataclasses.replace(config.unet, up_block_types=("CrossAttnUpBlock2D",), **ONE_LEVEL)
+    return dataclasses.replace(config, unet=unet, controlnet=dataclasses.replace(config.controlnet, **ONE_LEVEL))
+
+
+FLAT = flat(CONFIG)
 
 
 class Tiny(NamedTuple):
@@ -51,12 +62,12 @@ class Tiny(NamedTuple):
 
 
 @functools.cache
-def tiny(image: bool = False) -> Tiny:
+def tiny(image: bool = False, sizes: MagicAnimateConfig = CONFIG) -> Tiny:
     """The tiny MagicAnimate, or its image form (stage 1)."""
-    config = dataclasses.replace(CONFIG, unet=image_form(CONFIG.unet)) if image else CONFIG
+    config = dataclasses.replace(sizes, unet=image_form(sizes.unet)) if image else sizes
     names = ("vae", "text_encoder", "unet", "controlnet")
     shapes = {name: parameter_shapes(name, getattr(config, name)) for name in names}
-    shapes["appearance_encoder"] = parameter_shapes("appearance_encoder", image_form(CONFIG.unet))
+    shapes["appearance_encoder"] = parameter_shapes("appearance_encoder", image_form(sizes.unet))
     return Tiny(config, random_params(shapes) | {"empty_prompt": jax.random.normal(jax.random.key(7), (8, 8))})
 
 
