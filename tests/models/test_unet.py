@@ -1,7 +1,6 @@
 """The UNet family's sizes, gradients, compilation and errors, without another library."""
 
 import dataclasses
-import functools
 
 import chex
 import jax
@@ -19,6 +18,7 @@ from jaxanim.models.controlnet import (
     controlnet_params_from_unet,
 )
 from jaxanim.models.motion import ANIMATEDIFF_V2, MAGICANIMATE, add_motion
+from jaxanim.models.parameters import shapes_of
 from jaxanim.models.readers import reader_sites, transformer_sites
 from jaxanim.models.unet import MotionConfig, UNet, UNetConfig
 
@@ -47,18 +47,13 @@ def spec(*shape):
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
-@functools.cache
-def shapes(module, *arguments):
-    return jax.eval_shape(module.init, jax.random.key(0), *arguments)["params"]
-
-
 def count(module, *arguments):
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes(module, *arguments)))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes_of(module, *arguments)))
 
 
 def random_params(module, seed, *arguments):
     """Random everywhere, so that zero initialisation hides nothing."""
-    params = shapes(module, *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arguments))
+    params = shapes_of(module, *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arguments))
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.standard_normal(leaf.shape), leaf.dtype), params)
 
@@ -97,8 +92,8 @@ def test_reader_order_of_stable_diffusion():
 
 
 def test_truncated_encoder_lacks_exactly_the_released_checkpoint_s_gaps():
-    whole = shapes(UNet(UNetConfig()), *SD15_INPUTS)
-    encoder = shapes(AppearanceEncoder(UNetConfig()), spec(1, 1, 64, 64, 4), *SD15_INPUTS[1:])
+    whole = shapes_of(UNet(UNetConfig()), *SD15_INPUTS)
+    encoder = shapes_of(AppearanceEncoder(UNetConfig()), spec(1, 1, 64, 64, 4), *SD15_INPUTS[1:])
     kept = encoder["up_blocks_3"]["attentions_2"]
     assert kept.keys() == {"norm", "proj_in", "transformer_blocks_0"}
     assert kept["transformer_blocks_0"].keys() == {"norm1"}

@@ -41,7 +41,7 @@ CONFIG = MagicAnimateConfig(
     diffusion=DiffusionConfig(beta_schedule="linear"),
     defaults=Defaults(size=(32, 32), steps=2, guidance=2.0),
 )  # fmt: skip
-# One resolution: a third less to compile, for tests of what is the same at any number of them.
+# One resolution: less to compile, for tests of what is the same at any number of them.
 ONE_LEVEL = {"block_out_channels": (8,), "down_block_types": ("CrossAttnDownBlock2D",)}
 
 
