@@ -160,11 +160,7 @@ def load_weights(
         )
     loaded = {}
     for name in networks or tuple(description["networks"]):
-        if name not in description["networks"]:
-            raise InputError(
-                f"weights folder {folder} has no network {name!r}, only {', '.join(description['networks'])}"
-            )
-        config = config_in_dtype(decode_config(description["networks"][name], folder / "config.json"), dtype)
+        config = _config(folder, description, name, dtype)
         path = folder / f"{name}.safetensors"
         tensors = read_tensors(path)
         if shapes is not None:
@@ -176,6 +172,19 @@ def load_weights(
             ),
         )
     return loaded
+
+
+def load_config(folder: str | os.PathLike, network: str) -> Any:
+    """The config that `load_weights` gives with a network; no parameter is read. Raises InputError as it does."""
+    return _config(Path(folder), read_description(folder), network, jnp.float32)
+
+
+def _config(folder: Path, description: dict[str, Any], network: str, dtype: Any) -> Any:
+    if network not in description["networks"]:
+        raise InputError(
+            f"weights folder {folder} has no network {network!r}, only {', '.join(description['networks'])}"
+        )
+    return config_in_dtype(decode_config(description["networks"][network], folder / "config.json"), dtype)
 
 
 def config_in_dtype(config: Any, dtype: Any) -> Any:

@@ -16,6 +16,7 @@ from jaxanim.errors import InputError
 from jaxanim.systems.base import Defaults
 from jaxanim.weights import (
     fingerprint,
+    load_config,
     load_settings,
     load_weights,
     read_description,
@@ -95,6 +96,9 @@ def test_what_was_saved_comes_back(folder, params):
     }
     chex.assert_trees_all_equal(restored, expected)
     chex.assert_type(list(map(np.asarray, (restored["scale"], restored["conv_in"]["kernel"]))), np.float32)
+    assert {name: load_config(folder, name) for name in loaded} == {name: one for name, (one, _) in loaded.items()}
+    with pytest.raises(InputError, match="has no network 'controlnet', only unet, vae"):
+        load_config(folder, "controlnet")
     assert load_settings(folder) == {"defaults": Defaults(size=(64, 96), guidance=3.0)}
     assert read_description(folder)["metadata"] == {"psnr": 21.5}
 

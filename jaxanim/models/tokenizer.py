@@ -98,7 +98,7 @@ def _learn_merges(words: list[tuple[str, ...]]) -> list[tuple[str, str]]:
     while pairs := Counter(pair for word in words for pair in pairwise(word)):
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         merges.append(best)
-        words = [_merge(word, best) for word in words]
+        words = [_merge(word, best) if best[0] in word else word for word in words]
     return merges
 
 

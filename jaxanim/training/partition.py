@@ -41,6 +41,26 @@ def partition(params: Params, trainable: Sequence[str]) -> tuple[FlatParams, Fla
     )
 
 
+def without(trainable: Sequence[str], hold: str | None) -> tuple[str, ...]:
+    """Patterns for `partition`: of the same parameters, but those in whose path the expression `hold` is found.
+
+    Raises InputError if `hold` is no regular expression.
+    """
+    if hold is None:
+        return tuple(trainable)
+    try:
+        re.compile(hold)
+    except re.error as error:
+        raise InputError(f"hold is {hold!r}, which is no regular expression: {error}") from error
+    return tuple(f"^(?!.*(?:{hold})).*?(?:{pattern})" for pattern in trainable)
+
+
+def check_hold(params: Params, hold: str | None) -> None:
+    """Raises InputError if `hold` is found in no path: a misspelt one would silently hold nothing."""
+    if hold is not None and not any(re.search(hold, path) for path in flatten_dict(params, sep="/")):
+        raise InputError(f"hold is {hold!r}, which is in no parameter path; an example is 'cond_embedding'")
+
+
 def combine(*parts: FlatParams) -> Params:
     """The nested tree of all the parts: the inverse of `partition`."""
     return unflatten_dict({path: leaf for part in parts for path, leaf in part.items()}, sep="/")

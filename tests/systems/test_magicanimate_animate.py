@@ -105,7 +105,7 @@ def test_progress_reports_do_not_change_the_result():
 
 
 def test_both_branches_at_once_equal_two_calls():
-    config, params = tiny()
+    config, params = tiny(sizes=FLAT)
     _, motion = inputs()
     key = jax.random.key(3)
     x = jax.random.normal(key, (2, 3, 4, 4, 4))

@@ -23,7 +23,7 @@ from jaxanim.training.partition import combine, partition
 from jaxanim.weights import load_weights, save_weights
 from tests.systems import literal as written_out
 from tests.systems.test_magicanimate_training import batch
-from tests.systems.tiny import random_params, tiny
+from tests.systems.tiny import FLAT, random_params, tiny
 
 CLIP = CLIPVisionConfig(
     hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, projection_dim=8, image_size=32,
@@ -37,7 +37,7 @@ def tokenizer(tmp_path_factory):
 
 
 def with_clip(image=False):
-    config, params = tiny(image)
+    config, params = tiny(image, FLAT)
     params = {name: tree for name, tree in params.items() if name != "appearance_encoder"}
     clip = random_params(parameter_shapes("image_encoder", CLIP), seed=2)
     return dataclasses.replace(config, image_encoder=CLIP), params | {"image_encoder": clip}

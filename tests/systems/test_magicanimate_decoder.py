@@ -1,6 +1,7 @@
 """The decoder's training: its data against the sampler, what learns, what is written."""
 
 import dataclasses
+import json
 
 import chex
 import jax
@@ -20,7 +21,7 @@ from jaxanim.systems.magicanimate.estimates import digest, estimates
 from jaxanim.systems.magicanimate.system import save
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.loop import train
-from tests.systems.tiny import CONFIG, tiny
+from tests.systems.tiny import FLAT, tiny
 
 CLIPS = PuppetClips(seeds=(0, 4), frames=5, span=50, size=(32, 32))
 
@@ -28,7 +29,7 @@ CLIPS = PuppetClips(seeds=(0, 4), frames=5, span=50, size=(32, 32))
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
-    config, params = tiny()
+    config, params = tiny(sizes=FLAT)
     save(params, config, build_word_tokenizer(["red"], tmp_path_factory.mktemp("tokenizer"), length=8), folder)
     return folder
 
@@ -58,9 +59,9 @@ def test_estimates_decoded_are_the_frames_that_the_system_animates(start):
         overlap=0, temporal=False,
     )  # fmt: skip
     latents = jnp.asarray(element["estimates"], jnp.float32)
-    decoded = jnp.clip(to_pixels(system.params["vae"], CONFIG.vae, latents[None])[0], -1, 1)
+    decoded = jnp.clip(to_pixels(system.params["vae"], FLAT.vae, latents[None])[0], -1, 1)
     np.testing.assert_allclose(decoded, animated, atol=5e-3)
-    true = to_latents(system.params["vae"], CONFIG.vae, jnp.asarray(to_float(element["frames"]))[None])[0]
+    true = to_latents(system.params["vae"], FLAT.vae, jnp.asarray(to_float(element["frames"]))[None])[0]
     np.testing.assert_allclose(element["latents"], true, atol=5e-3)
 
 
@@ -95,11 +96,22 @@ def test_the_loss_is_the_pixels_mean_square_error(start):
     batch = {name: jnp.asarray(np.stack([source[i][name] for i in range(4)])) for name in source[0]}
     params = one.init(jax.random.key(0))
     loss, metrics = jax.jit(one.loss)(params, batch, jax.random.key(0))
-    decoded = to_pixels(params, CONFIG.vae, batch["latents"][:, None].astype(jnp.float32))[:, 0]
+    decoded = to_pixels(params, FLAT.vae, batch["latents"][:, None].astype(jnp.float32))[:, 0]
     square = np.mean((np.asarray(decoded) - np.asarray(to_float(np.asarray(batch["pixels"])))) ** 2, axis=(1, 2, 3))
     assert float(loss) == pytest.approx(square.mean(), rel=1e-4)
     wanted = 10 * np.log10(4 / square[np.asarray(batch["sampled"])].mean())
     assert float(metrics["psnr"]) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_with_a_discriminator_both_learn_and_it_is_not_written(start, tmp_path):
+    one = task(start, adversarial=0.5)
+    schedule = {"steps": 2, "batch_size": 4, "sheet_every": 0, "save_every": 0, "threads": 0}
+    train(Experiment("decoder", one, **schedule), tmp_path)
+    before, after = (systems.load("magicanimate", folder) for folder in (start, tmp_path / "weights"))
+    chex.assert_trees_all_equal_structs(before.params, after.params)
+    assert not jnp.array_equal(*(s.params["vae"]["decoder"]["conv_in"]["kernel"] for s in (before, after)))
+    first, last = (json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert first["discriminator"] != last["discriminator"]
 
 
 def test_a_deeper_autoencoder_begins_as_the_one_it_was(start, tmp_path):

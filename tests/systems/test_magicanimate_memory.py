@@ -26,14 +26,14 @@ def run(config, params, **options):
 
 
 def test_guidance_in_turn_and_tiles_give_the_same_frames():
-    config, params = tiny()
+    config, params = tiny(sizes=FLAT)
     expected = run(config, params)
     options = {"guidance_in_turn": True, "windows_at_once": 1, "frames_at_once": 1, "vae_tile": 16}
     np.testing.assert_allclose(run(config, params, **options), expected, atol=2e-4)
 
 
 def test_guidance_in_turn_needs_less_memory():
-    config, params = tiny()
+    config, params = tiny(sizes=FLAT)
     # Whole score matrices make the branches large beside what they share, as at real size.
     config = dataclasses.replace(config, unet=dataclasses.replace(config.unet, attention_kernel="xla"))
     frames, side = 8, 16

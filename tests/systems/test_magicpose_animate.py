@@ -18,7 +18,7 @@ from jaxanim.systems.conditions import embed_pose, per_entry
 from jaxanim.systems.magicpose.animate import Options, animate, window_offset
 from jaxanim.systems.magicpose.denoise import appearance, predict, predict_both
 from tests.systems import literal as written_out
-from tests.systems.tiny_pose import tiny_pose
+from tests.systems.tiny_pose import FLAT, tiny_pose
 
 FRAMES, SIDE = 7, 32
 
@@ -30,8 +30,8 @@ def inputs():
     return reference, motion
 
 
-def run(image=False, **changes):
-    config, params = tiny_pose(image)
+def run(**changes):
+    config, params = tiny_pose()
     reference, motion = inputs()
     arguments = {"steps": 2, "guidance": 2.0, "options": Options(window=4, overlap=1)} | changes
     return animate(params, config, reference, motion, key=jax.random.key(1), **arguments)
@@ -96,7 +96,7 @@ def test_is_the_released_pipeline_done_literally():
 
 
 def test_the_unconditional_branch_is_the_plain_base():
-    config, params = tiny_pose(image=True)
+    config, params = tiny_pose(image=True, sizes=FLAT)
     _, motion = inputs()
     key = jax.random.key(3)
     x, t = jax.random.normal(key, (2, 3, 4, 4, 4)), jnp.array([5, 700])
@@ -113,7 +113,7 @@ def test_the_unconditional_branch_is_the_plain_base():
 
 
 def test_without_motion_modules_frames_are_independent_and_share_their_noise():
-    config, params = tiny_pose(image=True)
+    config, params = tiny_pose(image=True, sizes=FLAT)
     reference, motion = inputs()
 
     def frames(motion):
@@ -128,7 +128,7 @@ def test_without_motion_modules_frames_are_independent_and_share_their_noise():
 
 
 def test_a_video_of_one_window_is_not_torn_apart():
-    config, params = tiny_pose()
+    config, params = tiny_pose(sizes=FLAT)
     reference, motion = inputs()
     arguments = {"key": jax.random.key(1), "steps": 1, "guidance": 1.0}
     moving, still = (

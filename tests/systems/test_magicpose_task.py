@@ -29,17 +29,18 @@ from jaxanim.training.tasks.text_to_image import TextToImageTask
 from jaxanim.weights import fingerprint, load_weights, save_weights
 from sample.animate import main as animate
 from sample.evaluate import main as evaluate
-from tests.systems import tiny_pose
-from tests.systems.tiny import flat, random_params
+from tests.systems.tiny import random_params
+from tests.systems.tiny_pose import FLAT as CONFIG
 from train.parts import main as put_parts
 
-CONFIG = flat(tiny_pose.CONFIG)
 SIZE = (32, 32)
 FRAMES = PuppetClips(seeds=(0, 4), frames=5, span=50, size=SIZE)
 STILLS = PosedClips(PuppetClips(seeds=(0, 4), frames=5, span=50, size=(40, 32)))
 CLIPS = PosedClips(PuppetClips(seeds=(10, 4), frames=4, spacing="consecutive", span=50, size=SIZE))
 SCHEDULE = {"steps": 2, "batch_size": 8, "sheet_every": 0, "save_every": 0, "threads": 0, "weight_decay": 0.0}
 SHEETS = SCHEDULE | {"sheet_every": 2}
+# The gradient and the update of every layer take the compiler their time, and the equations' tests ask for all.
+HELD = "resnets|transformer_blocks"
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +65,12 @@ def world(tmp_path_factory):
 def trained(world):
     """The folder with the weights of every stage, each trained from the ones before."""
     before = fingerprint(world / "base")
-    control = train(Experiment("zero", stage(world, 0), **SCHEDULE), world / "zero")
+    control = train(Experiment("zero", stage(world, 0, hold=HELD), **SCHEDULE), world / "zero")
     assert control.stopped == "finished"
-    train(Experiment("one", stage(world, 1), **SHEETS), world / "one")
-    two = stage(world, 2, start=weights(world, "one"), controlnet=weights(world, "zero"))
+    train(Experiment("one", stage(world, 1, hold=HELD), **SHEETS), world / "one")
+    two = stage(world, 2, start=weights(world, "one"), controlnet=weights(world, "zero"), hold=HELD)
     train(Experiment("two", two, **SCHEDULE), world / "two")
-    three = stage(world, 3, start=weights(world, "two"), clips=CLIPS, targets=1)
+    three = stage(world, 3, start=weights(world, "two"), clips=CLIPS, targets=1, hold=HELD)
     train(Experiment("three", three, **SHEETS), world / "three")
     assert fingerprint(world / "base") == before
     return world
@@ -133,7 +134,7 @@ def test_the_base_is_bit_identical_after_steps_and_can_be_swapped(trained):
 
 def test_steps_leave_the_frozen_arrays_as_they_are_to_the_bit(world, monkeypatch):
     monkeypatch.setenv("JAXANIM_CACHE", str(world / "cache"))
-    experiment = Experiment("steps", stage(world, 2), **SCHEDULE)
+    experiment = Experiment("steps", stage(world, 2, hold=HELD), **SCHEDULE)
     state, frozen = initial(experiment, make_mesh(experiment.mesh))
     before = {path: np.array(leaf) for path, leaf in frozen.items()}
     start = {path: np.array(leaf) for path, leaf in state.params.items()}
@@ -282,6 +283,8 @@ def test_impossible_tasks_are_named(world):
         stage(world, 3, clips=CLIPS)
     with pytest.raises(InputError, match="spacing 'consecutive'"):
         stage(world, 3, start="two")
+    with pytest.raises(InputError, match=r"hold is 'resnet5', which is in no parameter path"):
+        stage(world, 1, hold="resnet5").init(jax.random.key(0))
     with pytest.raises(InputError, match=r"mask_face is 2\.0: it is a probability"):
         stage(world, 2, mask_face=2.0)
     wide = dataclasses.replace(CONFIG.unet, num_attention_heads=4)

@@ -22,13 +22,15 @@ CONFIG = MagicPoseConfig(
     defaults=Defaults(size=(32, 32), steps=2, guidance=2.0),
 )
 
+FLAT = tiny.flat(CONFIG)
+
 
 @functools.cache
-def tiny_pose(image: bool = False, shares: str = "hidden_states") -> Tiny:
+def tiny_pose(image: bool = False, shares: str = "hidden_states", sizes: MagicPoseConfig = CONFIG) -> Tiny:
     """The tiny MagicPose, with motion modules or (`image`) without."""
-    unet = image_form(CONFIG.unet) if image else CONFIG.unet
-    config = dataclasses.replace(CONFIG, unet=unet, multi_source=MultiSourceConfig(shares))
+    unet = image_form(sizes.unet) if image else sizes.unet
+    config = dataclasses.replace(sizes, unet=unet, multi_source=MultiSourceConfig(shares))
     names = ("vae", "text_encoder", "unet", "controlnet")
     shapes = {name: parameter_shapes(name, getattr(config, name)) for name in names}
-    shapes["appearance_model"] = parameter_shapes("appearance_model", image_form(CONFIG.unet))
+    shapes["appearance_model"] = parameter_shapes("appearance_model", image_form(sizes.unet))
     return Tiny(config, random_params(shapes) | {"empty_prompt": jax.random.normal(jax.random.key(7), (8, 8))})

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxanim.errors import InputError
-from jaxanim.training.partition import combine, fingerprint, partition
+from jaxanim.training.partition import check_hold, combine, fingerprint, partition, without
 
 PARAMS = {"unet": {"conv_in": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}, "motion": {"scale": jnp.ones(4)}}}
 
@@ -13,6 +13,19 @@ def test_partition_and_back():
     assert set(trainable) == {"unet/motion/scale", "unet/conv_in/bias"}
     assert set(frozen) == {"unet/conv_in/kernel"}
     chex.assert_trees_all_equal(combine(trainable, frozen), PARAMS)
+
+
+def test_what_is_held_is_frozen():
+    assert set(partition(PARAMS, without(("^unet/",), "conv_in/k|motion"))[0]) == {"unet/conv_in/bias"}
+    assert set(partition(PARAMS, without(("motion/", "bias$"), "kernel"))[0]) == {
+        "unet/motion/scale", "unet/conv_in/bias",
+    }  # fmt: skip
+    assert without(("motion/",), None) == ("motion/",)
+    check_hold(PARAMS, "conv_in/bias")
+    with pytest.raises(InputError, match="hold is 'conv_on', which is in no parameter path"):
+        check_hold(PARAMS, "conv_on")
+    with pytest.raises(InputError, match="which is no regular expression"):
+        without((), "(")
 
 
 @pytest.mark.parametrize(

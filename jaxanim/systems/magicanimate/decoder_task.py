@@ -15,14 +15,17 @@ from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.errors import InputError
 from jaxanim.metrics import psnr
+from jaxanim.models.discriminator import PatchDiscriminator
 from jaxanim.models.shapes import fresh_params
 from jaxanim.models.tokenizer import load_tokenizer
 from jaxanim.models.vae import VAEConfig, to_pixels
 from jaxanim.systems.magicanimate.estimates import estimates
 from jaxanim.systems.magicanimate.system import load, save
-from jaxanim.weights import load_weights
+from jaxanim.training.adversarial import adversarial_loss
+from jaxanim.weights import load_config, load_weights
 
 SHOWN = 8
+DISCRIMINATOR = "discriminator"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,9 @@ class DecoderTask:
         further layers begin as the identity; the encoder's stay so.
       true_share: how often the true latents are decoded in training in place of the sampled ones, so that the
         decoder stays the autoencoder's as well.
+      adversarial: how much a patch discriminator's opinion counts beside the mean square error, see
+        `adversarial_loss`; 0 trains without one. The best answer to the square error is the mean of what may be in
+        a frame, which looks blurred; the discriminator asks for one of them.
     """
 
     start: str
@@ -52,7 +58,8 @@ class DecoderTask:
     targets: int = 4
     layers: int | None = None
     true_share: float = 0.25
-    trainable: tuple[str, ...] = (r"^decoder/", r"^post_quant_conv/")
+    adversarial: float = 0.0
+    trainable: tuple[str, ...] = (r"^(decoder|post_quant_conv|discriminator)/",)
 
     def __post_init__(self):
         if not 0 <= self.true_share <= 1:
@@ -66,10 +73,15 @@ class DecoderTask:
             )
 
     def init(self, key: jax.Array) -> PyTree:
-        """The autoencoder of `start`, with as many layers as were asked for."""
+        """The autoencoder of `start`, with as many layers as were asked for, and a discriminator if one is."""
         config, params = self.autoencoder()
         params = jax.tree.map(jnp.asarray, params)
-        return params if self.model() == config else deepen(key, params, self.model())
+        if self.model() != config:
+            params = deepen(key, params, self.model())
+        if not self.adversarial:
+            return params
+        fresh = jax.jit(PatchDiscriminator().init)(jax.random.fold_in(key, 1), jnp.zeros((1, 64, 64, 3)))
+        return params | {DISCRIMINATOR: fresh["params"]}
 
     def autoencoder(self):
         """(config, parameters) of the autoencoder to begin with."""
@@ -77,7 +89,7 @@ class DecoderTask:
 
     def model(self) -> VAEConfig:
         """The sizes of the autoencoder that is trained."""
-        config = self.autoencoder()[0]
+        config = load_config(self.start, "vae")
         layers = config.layers_per_block if self.layers is None else self.layers
         if layers < config.layers_per_block:
             raise InputError(f"layers is {layers}: the autoencoder to begin with has {config.layers_per_block}")
@@ -103,7 +115,18 @@ class DecoderTask:
         decoded = to_pixels(params, self.model(), batch["latents"][:, None].astype(jnp.float32))[:, 0]
         square = jnp.mean(jnp.square(decoded - pixels), axis=(1, 2, 3))
         sampled = jnp.sum(square, where=batch["sampled"]) / jnp.maximum(jnp.sum(batch["sampled"]), 1)
-        return jnp.mean(square), {"psnr": 10 * jnp.log10(4 / jnp.maximum(sampled, 1e-12))}
+        metrics = {"psnr": 10 * jnp.log10(4 / jnp.maximum(sampled, 1e-12))}
+        if not self.adversarial:
+            return jnp.mean(square), metrics
+        total, judged = adversarial_loss(
+            lambda params, x: PatchDiscriminator().apply({"params": params}, x),
+            params[DISCRIMINATOR],
+            decoded,
+            pixels,
+            lambda decoded: jnp.mean(jnp.square(decoded - pixels)),
+            self.adversarial,
+        )
+        return total, metrics | judged
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Held-out frames: sampled, decoded as before and as learned; the true latents decoded; the truth."""
@@ -126,7 +149,8 @@ class DecoderTask:
         system = load(self.start)
         tokenizer = load_tokenizer(Path(self.start) / "tokenizer")
         config = dataclasses.replace(system.config, vae=self.model())
-        save(system.params | {"vae": params}, config, tokenizer, folder)
+        vae = {name: part for name, part in params.items() if name != DISCRIMINATOR}
+        save(system.params | {"vae": vae}, config, tokenizer, folder)
 
 
 def deepen(key: jax.Array, params: PyTree, config: VAEConfig) -> PyTree:

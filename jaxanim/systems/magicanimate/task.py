@@ -2,14 +2,12 @@
 
 import dataclasses
 import os
-import re
 from pathlib import Path
 
 import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.data.batches import Batch, draw_pairs, draw_stills, draw_windows
@@ -28,8 +26,9 @@ from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.systems.magicanimate.losses import TRAINABLE, TRAINABLE_CLIP, draw_kind, loss
 from jaxanim.systems.magicanimate.system import NAME, load, prepare, save
+from jaxanim.training.partition import check_hold, without
 from jaxanim.training.pixel_weights import pixel_weights
-from jaxanim.weights import load_weights, read_description
+from jaxanim.weights import load_config, load_weights, read_description
 
 LABELS = ("parts",)
 
@@ -73,10 +72,7 @@ class MagicAnimateTask:
     def __post_init__(self):
         if self.stage not in TRAINABLE:
             raise InputError(f"stage is {self.stage}: choose 1 or 2")
-        try:
-            re.compile(self.hold or "")
-        except re.error as error:
-            raise InputError(f"hold is {self.hold!r}, which is no regular expression: {error}") from error
+        without((), self.hold)
         if not 1 <= self.targets < self.videos.frames:
             raise InputError(
                 f"targets is {self.targets}: clips of {self.videos.frames} frames have 1 to "
@@ -89,17 +85,17 @@ class MagicAnimateTask:
         learn = TRAINABLE_CLIP if self.stage == 1 and self.model.image_encoder else TRAINABLE[self.stage]
         if self.thaw is not None:
             learn = (*learn, self.thaw)
-        return learn if self.hold is None else tuple(f"^(?!.*(?:{self.hold})).*?(?:{pattern})" for pattern in learn)
+        return without(learn, self.hold)
 
     @property
     def config(self) -> MagicAnimateConfig:
         """The model of this stage: without temporal layers in the first."""
-        model = dataclasses.replace(self.model, vae=self.autoencoder()[0])
+        model = dataclasses.replace(self.model, vae=load_config(self.vae, "vae"))
         return model if self.stage == 2 else dataclasses.replace(model, unet=image_form(model.unet))
 
-    def autoencoder(self):
-        """(config, parameters) of the frozen autoencoder."""
-        return load_weights(self.vae, networks=("vae",))["vae"]
+    def autoencoder(self) -> PyTree:
+        """The parameters of the frozen autoencoder."""
+        return load_weights(self.vae, networks=("vae",))["vae"][1]
 
     def tokenizer(self):
         """The tokenizer that came with the starting weights."""
@@ -112,16 +108,13 @@ class MagicAnimateTask:
         """
         further = self.stage == 2 or read_description(self.start)["system"] == NAME
         params = self._further(key) if further else self._from_base(key)
-        if self.hold is not None and not any(re.search(self.hold, path) for path in flatten_dict(params, sep="/")):
-            raise InputError(
-                f"hold is {self.hold!r}, which is in no parameter path; an example is 'cond_embedding'"
-            )
+        check_hold(params, self.hold)
         return params
 
     def _from_base(self, key: jax.Array) -> PyTree:
         """The base's parameters, and copies of its UNet."""
         loaded = load_weights(self.start, system="stable_diffusion", networks=("unet", "text_encoder"))
-        params = {"vae": self.autoencoder()[1]} | {name: tree for name, (_, tree) in loaded.items()}
+        params = {"vae": self.autoencoder()} | {name: tree for name, (_, tree) in loaded.items()}
         image = image_form(self.model.unet)
         if clip := self.model.image_encoder:
             params["image_encoder"] = fresh_params("image_encoder", clip, key)
@@ -136,7 +129,7 @@ class MagicAnimateTask:
         unet = system.params["unet"]
         if self.stage == 2 and system.config.unet.motion != self.model.unet.motion:
             unet = add_motion(key, split_motion(unet)[0], self.model.unet)
-        return dict(system.params) | {"unet": unet, "vae": self.autoencoder()[1]}
+        return dict(system.params) | {"unet": unet, "vae": self.autoencoder()}
 
     def source(self, seed: int) -> grain.MapDataset:
         """The latents that batches are composed of."""

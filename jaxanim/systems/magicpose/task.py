@@ -30,6 +30,7 @@ from jaxanim.systems.magicpose.animate import Options, animate
 from jaxanim.systems.magicpose.config import MagicPoseConfig
 from jaxanim.systems.magicpose.losses import TRAINABLE, loss
 from jaxanim.systems.magicpose.system import load_parts, save
+from jaxanim.training.partition import check_hold, without
 from jaxanim.training.pixel_weights import pixel_weights
 
 LABELS = ("poses",)
@@ -56,6 +57,7 @@ class MagicPoseTask:
       drop_prompt: how often stage 0's prompt is "", which the later stages use.
       timestep_power: 1 draws timesteps uniformly, as the paper; more favours high noise.
       weigh_pixels: whether a latent channel's error counts by what it changes in the picture, see `pixel_weights`.
+      hold: a regular expression; parameters in whose path it is found do not learn, though the stage trains them.
       sheet_seed: validation puppet of the sample sheet.
     """
 
@@ -71,9 +73,11 @@ class MagicPoseTask:
     drop_prompt: float = 0.5
     timestep_power: float = 1.0
     weigh_pixels: bool = False
+    hold: str | None = None
     sheet_seed: int = 900_000
 
     def __post_init__(self):
+        without((), self.hold)
         if self.stage not in TRAINABLE:
             raise InputError(f"stage is {self.stage}: choose 0, 1, 2 or 3")
         if self.stage == 3 and (self.start is None or self.model.unet.motion is None):
@@ -92,7 +96,7 @@ class MagicPoseTask:
     @property
     def trainable(self) -> tuple[str, ...]:
         """The parameters that learn: the base model stays as it is in every stage."""
-        return TRAINABLE[self.stage]
+        return without(TRAINABLE[self.stage], self.hold)
 
     def foundation(self) -> BaseModel:
         """The frozen base model."""
@@ -121,7 +125,9 @@ class MagicPoseTask:
         modules = parts.pop("motion", None)
         if self.stage == 3:
             params["unet"] = merge_motion(unet, modules) if modules else add_motion(key, unet, config.unet)
-        return prepare(params | parts, config, base.tokenizer)
+        params |= parts
+        check_hold(params, self.hold)
+        return prepare(params, config, base.tokenizer)
 
     def source(self, seed: int) -> grain.MapDataset:
         """The latents and keypoints that batches are composed of."""

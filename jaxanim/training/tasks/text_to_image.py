@@ -25,7 +25,7 @@ from jaxanim.systems.base import Defaults
 from jaxanim.systems.stable_diffusion import StableDiffusionConfig, encode_prompts, sample_latents, save
 from jaxanim.training.losses import denoising_loss
 from jaxanim.training.pixel_weights import pixel_weights
-from jaxanim.weights import load_weights
+from jaxanim.weights import load_config, load_weights
 
 SHEET_PROMPTS = 6
 
@@ -58,14 +58,10 @@ class TextToImageTask:
         """Fresh UNet and text encoder beside the trained autoencoder."""
         key_unet, key_text = jax.random.split(key)
         return {
-            "vae": jax.tree.map(jnp.asarray, self.autoencoder()[1]),
+            "vae": jax.tree.map(jnp.asarray, load_weights(self.vae, networks=("vae",))["vae"][1]),
             "unet": fresh_params("unet", self.unet, key_unet),
             "text_encoder": fresh_params("text_encoder", self.text_encoder, key_text),
         }
-
-    def autoencoder(self):
-        """(config, parameters) of the frozen autoencoder."""
-        return load_weights(self.vae, networks=("vae",))["vae"]
 
     def tokenizer(self):
         """The puppet world's word tokenizer."""
@@ -112,7 +108,7 @@ class TextToImageTask:
         rows = []
         shown = range(min(SHEET_PROMPTS, len(clips)))
         prompts = [clips[i]["prompt"].item().decode() for i in shown]
-        config = self.autoencoder()[0]
+        config = load_config(self.vae, "vae")
         shape = (len(shown), 1, *clips[0]["latents"].shape[1:])
         pixels = to_pixels(params["vae"], config, self.generate(params, key, prompts, shape, 3.0))
         rows.append(("prompted", to_uint8(np.asarray(jnp.clip(pixels[:, 0], -1, 1)))))
@@ -133,7 +129,7 @@ class TextToImageTask:
         """The networks as a system; its defaults are those of the sample sheet."""
         defaults = Defaults(size=self.clips.size, steps=20, guidance=3.0)
         return StableDiffusionConfig(
-            self.autoencoder()[0], self.text_encoder, self.unet, diffusion=self.diffusion, defaults=defaults
+            load_config(self.vae, "vae"), self.text_encoder, self.unet, diffusion=self.diffusion, defaults=defaults
         )
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:

@@ -81,8 +81,12 @@ class VAETask:
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Held-out frames above their reconstructions."""
-        frames = np.stack([clip["frames"][0] for clip in (self.held_out[i] for i in range(8))])
+        frames = self.first_frames(8)
         return contact_sheet([("frame", frames), ("decoded", self.reconstruct(params, frames))])
+
+    def first_frames(self, count: int) -> UInt8[np.ndarray, "n height width 3"]:
+        """One frame of each of `count` held-out clips, or of all if they are fewer."""
+        return np.stack([self.held_out[i]["frames"][0] for i in range(min(count, len(self.held_out)))])
 
     def reconstruct(
         self, params: PyTree, frames: UInt8[np.ndarray, "n height width 3"]
@@ -94,7 +98,7 @@ class VAETask:
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
         """Exports the weights, with the scaling factor that gives the held-out latents unit deviation."""
-        frames = np.stack([clip["frames"][0] for clip in (self.held_out[i] for i in range(32))])
+        frames = self.first_frames(32)
         pixels = jnp.asarray(frames)[None].astype(jnp.float32) / 127.5 - 1
         encode = jax.jit(partial(VAE(self.model).apply, method="encode"))
         mean, _ = encode({"params": params}, pixels)

@@ -1,0 +1,86 @@
+"""The patch discriminator and the loss made with it, against PyTorch's layers and gradients."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxanim.models.discriminator import DiscriminatorConfig, PatchDiscriminator
+from jaxanim.training.adversarial import adversarial_loss
+
+CONFIG = DiscriminatorConfig(widths=(4, 8, 8), norm_num_groups=4)
+WEIGHT = 0.7
+
+
+@pytest.fixture(scope="module")
+def case():
+    """(parameters, true pictures, decoded ones)."""
+    rng = np.random.default_rng(0)
+    pixels, decoded = (jnp.asarray(rng.uniform(-1, 1, (3, 32, 24, 3)), jnp.float32) for _ in range(2))
+    shapes = jax.eval_shape(PatchDiscriminator(CONFIG).init, jax.random.key(0), pixels)["params"]
+    return jax.tree.map(lambda leaf: 0.3 * rng.standard_normal(leaf.shape, np.float32), shapes), pixels, decoded
+
+
+def judge(params, pixels):
+    return PatchDiscriminator(CONFIG).apply({"params": params}, pixels)
+
+
+def torch_judge(torch, params):
+    """The discriminator of PyTorch's layers, and its parameters by ours' names."""
+    layers, named = [], {}
+    widths = (3, *CONFIG.widths)
+    for i, (before, width) in enumerate(zip(widths, CONFIG.widths, strict=False)):
+        layers.append(torch.nn.Conv2d(before, width, 4, stride=2, padding=1))
+        named[f"conv_{i}", "kernel"], named[f"conv_{i}", "bias"] = layers[-1].weight, layers[-1].bias
+        if i:
+            layers.append(torch.nn.GroupNorm(CONFIG.norm_num_groups, width, eps=1e-5))
+            named[f"norm_{i}", "scale"], named[f"norm_{i}", "bias"] = layers[-1].weight, layers[-1].bias
+        layers.append(torch.nn.LeakyReLU(0.2))
+    layers.append(torch.nn.Conv2d(widths[-1], 1, 4, padding=1))
+    named["conv_out", "kernel"], named["conv_out", "bias"] = layers[-1].weight, layers[-1].bias
+    for (layer, name), value in named.items():
+        value.data = torch.tensor(channels_first(params[layer][name]))
+    network = torch.nn.Sequential(*layers)
+    return lambda pixels: network(pixels.permute(0, 3, 1, 2))[:, 0], named
+
+
+def channels_first(leaf):
+    return np.ascontiguousarray(np.transpose(leaf, (3, 2, 0, 1)) if np.ndim(leaf) == 4 else leaf)
+
+
+def test_the_discriminator_equals_one_of_pytorchs_layers(case):
+    torch = pytest.importorskip("torch")
+    params, pixels, _ = case
+    logits = jax.jit(judge)(params, pixels)
+    expected = torch_judge(torch, params)[0](torch.tensor(np.asarray(pixels))).detach().numpy()
+    chex.assert_shape(logits, (3, 3, 2))
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_either_side_learns_by_its_own_loss_alone(case):
+    """The gradients of our one loss beside those of two losses, each taken by PyTorch for its own side."""
+    torch = pytest.importorskip("torch")
+    params, pixels, decoded = case
+
+    def ours(params, decoded):
+        return adversarial_loss(judge, params, decoded, pixels, lambda x: jnp.mean(jnp.square(x - pixels)), WEIGHT)
+
+    (_, metrics), (of_params, of_decoded) = jax.jit(jax.value_and_grad(ours, (0, 1), has_aux=True))(params, decoded)
+    network, named = torch_judge(torch, params)
+    true, made = torch.tensor(np.asarray(pixels)), torch.tensor(np.asarray(decoded), requires_grad=True)
+    square = torch.autograd.grad(((made - true) ** 2).mean(), made)[0]
+    opinion = torch.autograd.grad(-network(made).mean(), made)[0]
+    expected = square + WEIGHT * square.norm() / opinion.norm() * opinion
+    np.testing.assert_allclose(of_decoded, expected.numpy(), rtol=1e-4, atol=1e-7)
+
+    made = made.detach()
+    hinge = 0.5 * ((1 - network(true)).clamp(min=0).mean() + (1 + network(made)).clamp(min=0).mean())
+    hinge.backward()
+    assert float(metrics["discriminator"]) == pytest.approx(hinge.item(), rel=1e-5)
+    assert float(metrics["judged"]) == pytest.approx(network(made).mean().item(), rel=1e-4, abs=1e-6)
+    for (layer, name), value in named.items():
+        wanted = value.grad.numpy()
+        if wanted.ndim == 4:
+            wanted = np.transpose(wanted, (2, 3, 1, 0))
+        np.testing.assert_allclose(of_params[layer][name], wanted, rtol=1e-3, atol=1e-6, err_msg=f"{layer}/{name}")
