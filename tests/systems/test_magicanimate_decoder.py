@@ -139,6 +139,7 @@ def test_a_deeper_autoencoder_begins_as_the_one_it_was(start, tmp_path):
 def test_impossible_numbers_are_named(start):
     for changes, message in (
         ({"true_share": 1.5}, "true_share is 1.5"),
+        ({"adversarial": -0.5}, "adversarial is -0.5: it must be 0 or more"),
         ({"count": 5}, "count is 5: there are 4 clips"),
         ({"targets": 5}, "targets is 5: clips of 5 frames have 1 to 4"),
     ):

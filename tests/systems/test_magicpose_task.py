@@ -29,7 +29,7 @@ from jaxanim.training.tasks.text_to_image import TextToImageTask
 from jaxanim.weights import fingerprint, load_weights, save_weights
 from sample.animate import main as animate
 from sample.evaluate import main as evaluate
-from tests.systems.tiny import random_params
+from tests.systems.tiny import HELD, random_params
 from tests.systems.tiny_pose import FLAT as CONFIG
 from train.parts import main as put_parts
 
@@ -39,8 +39,6 @@ STILLS = PosedClips(PuppetClips(seeds=(0, 4), frames=5, span=50, size=(40, 32)))
 CLIPS = PosedClips(PuppetClips(seeds=(10, 4), frames=4, spacing="consecutive", span=50, size=SIZE))
 SCHEDULE = {"steps": 2, "batch_size": 8, "sheet_every": 0, "save_every": 0, "threads": 0, "weight_decay": 0.0}
 SHEETS = SCHEDULE | {"sheet_every": 2}
-# The gradient and the update of every layer take the compiler their time, and the equations' tests ask for all.
-HELD = "resnets|transformer_blocks"
 
 
 @pytest.fixture(scope="module")

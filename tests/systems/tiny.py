@@ -41,6 +41,9 @@ CONFIG = MagicAnimateConfig(
     diffusion=DiffusionConfig(beta_schedule="linear"),
     defaults=Defaults(size=(32, 32), steps=2, guidance=2.0),
 )  # fmt: skip
+# What the stages' end-to-end tests hold: the gradient and the update of every layer take the compiler their time, and
+# the equations' tests ask for all.
+HELD = "resnets|transformer_blocks"
 # One resolution: less to compile, for tests of what is the same at any number of them.
 ONE_LEVEL = {"block_out_channels": (8,), "down_block_types": ("CrossAttnDownBlock2D",)}
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxanim.convert.layout import from_torch, to_torch
 from jaxanim.models.discriminator import DiscriminatorConfig, PatchDiscriminator
 from jaxanim.training.adversarial import adversarial_loss
 
@@ -27,33 +28,35 @@ def judge(params, pixels):
 
 
 def torch_judge(torch, params):
-    """The discriminator of PyTorch's layers, and its parameters by ours' names."""
-    layers, named = [], {}
-    widths = (3, *CONFIG.widths)
-    for i, (before, width) in enumerate(zip(widths, CONFIG.widths, strict=False)):
-        layers.append(torch.nn.Conv2d(before, width, 4, stride=2, padding=1))
-        named[f"conv_{i}", "kernel"], named[f"conv_{i}", "bias"] = layers[-1].weight, layers[-1].bias
-        if i:
-            layers.append(torch.nn.GroupNorm(CONFIG.norm_num_groups, width, eps=1e-5))
-            named[f"norm_{i}", "scale"], named[f"norm_{i}", "bias"] = layers[-1].weight, layers[-1].bias
-        layers.append(torch.nn.LeakyReLU(0.2))
-    layers.append(torch.nn.Conv2d(widths[-1], 1, 4, padding=1))
-    named["conv_out", "kernel"], named["conv_out", "bias"] = layers[-1].weight, layers[-1].bias
-    for (layer, name), value in named.items():
-        value.data = torch.tensor(channels_first(params[layer][name]))
-    network = torch.nn.Sequential(*layers)
-    return lambda pixels: network(pixels.permute(0, 3, 1, 2))[:, 0], named
+    """The discriminator of PyTorch's layers, with our parameters."""
 
+    class Judge(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            pairs = zip((3, *CONFIG.widths), CONFIG.widths, strict=False)
+            self.conv = torch.nn.ModuleList(torch.nn.Conv2d(n, m, 4, stride=2, padding=1) for n, m in pairs)
+            groups = CONFIG.norm_num_groups
+            norms = {str(i): torch.nn.GroupNorm(groups, m, eps=1e-5) for i, m in enumerate(CONFIG.widths) if i}
+            self.norm = torch.nn.ModuleDict(norms)
+            self.conv_out = torch.nn.Conv2d(CONFIG.widths[-1], 1, 4, padding=1)
 
-def channels_first(leaf):
-    return np.ascontiguousarray(np.transpose(leaf, (3, 2, 0, 1)) if np.ndim(leaf) == 4 else leaf)
+        def forward(self, pixels):
+            x = pixels.permute(0, 3, 1, 2)
+            for i, conv in enumerate(self.conv):
+                x = conv(x) if i == 0 else self.norm[str(i)](conv(x))
+                x = torch.nn.functional.leaky_relu(x, 0.2)
+            return self.conv_out(x)[:, 0]
+
+    network = Judge()
+    network.load_state_dict({name: torch.tensor(value) for name, value in to_torch(params).items()})
+    return network
 
 
 def test_the_discriminator_equals_one_of_pytorchs_layers(case):
     torch = pytest.importorskip("torch")
     params, pixels, _ = case
     logits = jax.jit(judge)(params, pixels)
-    expected = torch_judge(torch, params)[0](torch.tensor(np.asarray(pixels))).detach().numpy()
+    expected = torch_judge(torch, params)(torch.tensor(np.asarray(pixels))).detach().numpy()
     chex.assert_shape(logits, (3, 3, 2))
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
 
@@ -67,7 +70,7 @@ def test_either_side_learns_by_its_own_loss_alone(case):
         return adversarial_loss(judge, params, decoded, pixels, lambda x: jnp.mean(jnp.square(x - pixels)), WEIGHT)
 
     (_, metrics), (of_params, of_decoded) = jax.jit(jax.value_and_grad(ours, (0, 1), has_aux=True))(params, decoded)
-    network, named = torch_judge(torch, params)
+    network = torch_judge(torch, params)
     true, made = torch.tensor(np.asarray(pixels)), torch.tensor(np.asarray(decoded), requires_grad=True)
     square = torch.autograd.grad(((made - true) ** 2).mean(), made)[0]
     opinion = torch.autograd.grad(-network(made).mean(), made)[0]
@@ -79,8 +82,5 @@ def test_either_side_learns_by_its_own_loss_alone(case):
     hinge.backward()
     assert float(metrics["discriminator"]) == pytest.approx(hinge.item(), rel=1e-5)
     assert float(metrics["judged"]) == pytest.approx(network(made).mean().item(), rel=1e-4, abs=1e-6)
-    for (layer, name), value in named.items():
-        wanted = value.grad.numpy()
-        if wanted.ndim == 4:
-            wanted = np.transpose(wanted, (2, 3, 1, 0))
-        np.testing.assert_allclose(of_params[layer][name], wanted, rtol=1e-3, atol=1e-6, err_msg=f"{layer}/{name}")
+    wanted = from_torch({name: leaf.grad.numpy() for name, leaf in network.named_parameters()})
+    chex.assert_trees_all_close(of_params, wanted, rtol=1e-3, atol=1e-6)

@@ -64,6 +64,8 @@ class DecoderTask:
     def __post_init__(self):
         if not 0 <= self.true_share <= 1:
             raise InputError(f"true_share is {self.true_share}: it must be between 0 and 1")
+        if not 0 <= self.adversarial < float("inf"):
+            raise InputError(f"adversarial is {self.adversarial}: it must be 0 or more")
         if not 1 <= self.count <= len(self.clips):
             raise InputError(f"count is {self.count}: there are {len(self.clips)} clips")
         if not 1 <= self.targets < self.clips.frames:
@@ -80,7 +82,7 @@ class DecoderTask:
             params = deepen(key, params, self.model())
         if not self.adversarial:
             return params
-        fresh = jax.jit(PatchDiscriminator().init)(jax.random.fold_in(key, 1), jnp.zeros((1, 64, 64, 3)))
+        fresh = PatchDiscriminator().lazy_init(jax.random.fold_in(key, 1), jnp.zeros((1, 64, 64, 3)))
         return params | {DISCRIMINATOR: fresh["params"]}
 
     def autoencoder(self):
@@ -110,20 +112,23 @@ class DecoderTask:
     def loss(
         self, params: PyTree, batch: dict[str, Array], key: jax.Array
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """Mean square error of the pixels; metric: the PSNR of the sampled latents' frames."""
+        """Mean square error of the pixels, and what `adversarial` adds; metric: the PSNR of the sampled frames."""
         pixels = batch["pixels"].astype(jnp.float32) / 127.5 - 1
         decoded = to_pixels(params, self.model(), batch["latents"][:, None].astype(jnp.float32))[:, 0]
-        square = jnp.mean(jnp.square(decoded - pixels), axis=(1, 2, 3))
-        sampled = jnp.sum(square, where=batch["sampled"]) / jnp.maximum(jnp.sum(batch["sampled"]), 1)
+
+        def square(decoded):
+            return jnp.mean(jnp.square(decoded - pixels), axis=(1, 2, 3))
+
+        sampled = jnp.sum(square(decoded), where=batch["sampled"]) / jnp.maximum(jnp.sum(batch["sampled"]), 1)
         metrics = {"psnr": 10 * jnp.log10(4 / jnp.maximum(sampled, 1e-12))}
         if not self.adversarial:
-            return jnp.mean(square), metrics
+            return jnp.mean(square(decoded)), metrics
         total, judged = adversarial_loss(
             lambda params, x: PatchDiscriminator().apply({"params": params}, x),
             params[DISCRIMINATOR],
             decoded,
             pixels,
-            lambda decoded: jnp.mean(jnp.square(decoded - pixels)),
+            lambda decoded: jnp.mean(square(decoded)),
             self.adversarial,
         )
         return total, metrics | judged

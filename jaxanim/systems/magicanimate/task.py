@@ -72,7 +72,7 @@ class MagicAnimateTask:
     def __post_init__(self):
         if self.stage not in TRAINABLE:
             raise InputError(f"stage is {self.stage}: choose 1 or 2")
-        without((), self.hold)
+        without((), self.hold)  # refuses what is no regular expression
         if not 1 <= self.targets < self.videos.frames:
             raise InputError(
                 f"targets is {self.targets}: clips of {self.videos.frames} frames have 1 to "

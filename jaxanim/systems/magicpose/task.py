@@ -77,7 +77,7 @@ class MagicPoseTask:
     sheet_seed: int = 900_000
 
     def __post_init__(self):
-        without((), self.hold)
+        without((), self.hold)  # refuses what is no regular expression
         if self.stage not in TRAINABLE:
             raise InputError(f"stage is {self.stage}: choose 0, 1, 2 or 3")
         if self.stage == 3 and (self.start is None or self.model.unet.motion is None):
