@@ -6,7 +6,7 @@
 falling to zero over its first 1700 steps; the other 800 had the pixel weights (loss 0.70, on another scale), with
 the learning rate of their place in 2500 steps. It was still falling, and what is frozen here bounds everything on
 top. UNet, text encoder and tokenizer of the result are weights/base; the autoencoder there is a link to that of
-weights/magicanimate, whose decoder `configs/magicanimate_decoder.py` trained.
+weights/magicanimate, whose decoder `configs/magicanimate_decoder.py` and `configs/magicanimate_pixels.py` trained.
 """
 
 from configs.puppet_models import DIFFUSION, TEXT_ENCODER, UNET

@@ -1,15 +1,16 @@
-"""MagicAnimate on the puppet world, last: the autoencoder's decoder on what the system samples.
+"""MagicAnimate on the puppet world, late: the autoencoder's decoder on what the system samples.
 
   python -m train.run configs/magicanimate_decoder.py
 
 Not in the paper, see `DecoderTask`. The 4800 frames are sampled in 6 minutes on two cores, a step takes 2 s. The
-shipped decoder comes from ten runs. Three of them, 80 minutes in all beside other work, came one after the other;
-the second made it deeper, and its learning rate fell over 1250 steps up to step 471, from there over 900. The
-fourth and the fifth (16 and 19 minutes beside other work) followed stage 1's fifth and sixth. In the last five (70
-minutes beside other work) a patch discriminator has its say. It learns alone at first, for it has to know blur
-before it can ask for less; then it counts half as much as the square error, then 1.5 times as much, which sharpened
-eyes and mouths but put a texture over plain skies, then 0.7 times, which took the texture away again. By then the
-subject's PSNR had gone from 20.36 to 19.97 dB; the last run, with half again, ended at 20.11:
+shipped decoder comes from ten runs, and from `configs/magicanimate_pixels.py` after them. Three of the ten, 80
+minutes in all beside other work, came one after the other; the second made it deeper, and its learning rate fell
+over 1250 steps up to step 471, from there over 900. The fourth and the fifth (16 and 19 minutes beside other work)
+followed stage 1's fifth and sixth. In the last five (70 minutes beside other work) a patch discriminator has its
+say. It learns alone at first, for it has to know blur before it can ask for less; then it counts half as much as
+the square error, then 1.5 times as much, which sharpened eyes and mouths but put a texture over plain skies, then
+0.7 times, which took the texture away again. By then the subject's PSNR had gone from 20.36 to 19.97 dB; the last
+run, with half again, ended at 20.11:
 
   python -m train.run configs/magicanimate_decoder.py --workdir runs/decoder task.layers=None learning_rate=1e-3 \
       warmup=20 ema_decay=0.99 steps=331

@@ -3,11 +3,12 @@
   python -m train.run configs/magicanimate_stage1.py
 
 2200 steps of 32 target frames, 63 minutes on two shared cores; the loss, 0.14 at the end, was still falling. The
-shipped parts come from six runs, each of which began with the parts of the one before: 1100 steps on the base's
-first 1700 steps (unweighted loss, `timestep_power` 2, learning rate 1e-3), then 1700 (loss 0.18), then 2200, of
-which the first 390 had the learning rate of their place in 3400. After that came stage 2, and then 700 steps more
-of stage 1 for what a single step of sampling asks: nearly all of it noise, no stills, the pose's first layers held
-(44 minutes beside other work; the loss, 0.176 at the beginning and 0.160 at the end, is on another scale).
+shipped parts come from six runs, each of which began with the parts of the one before, and from
+`configs/magicanimate_pixels.py` after them. First came 1100 steps on the base's first 1700 steps (unweighted loss,
+`timestep_power` 2, learning rate 1e-3), then 1700 (loss 0.18), then 2200, of which the first 390 had the learning
+rate of their place in 3400. After that came stage 2, and then 700 steps more of stage 1 for what a single step of
+sampling asks: nearly all of it noise, no stills, the pose's first layers held (44 minutes beside other work; the
+loss, 0.176 at the beginning and 0.160 at the end, is on another scale).
 
 The fifth run is not in the paper: after `configs/magicanimate_decoder.py` came 900 steps more in which the base's
 UNet learns too (58 minutes, of which the compiler took 4; the loss, on yet another scale, fell from 0.15 to 0.12),

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, UInt8
 
 PARTS = 24
+HEAD = (23, 24)
 
 
 def _palette() -> UInt8[np.ndarray, "25 3"]:

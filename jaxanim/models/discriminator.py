@@ -3,11 +3,15 @@
 import dataclasses
 
 import flax.linen as nn
-from jaxtyping import Array, Float
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
 
 from jaxanim.nn.layers import Conv
 from jaxanim.nn.norm import GroupNorm
 
+DISCRIMINATOR = "discriminator"
+"""Where its parameters lie in a task's."""
 SLOPE = 0.2
 
 
@@ -36,3 +40,13 @@ class PatchDiscriminator(nn.Module):
                 x = GroupNorm(self.config.norm_num_groups, name=f"norm_{i}")(x)
             x = nn.leaky_relu(x, SLOPE)
         return Conv(1, (4, 4), padding=1, name="conv_out")(x)[:, 0, ..., 0]
+
+
+def fresh_discriminator(key: jax.Array) -> PyTree:
+    """Parameters of a discriminator that has seen nothing yet."""
+    return PatchDiscriminator().lazy_init(key, jnp.zeros((1, 64, 64, 3)))["params"]
+
+
+def judge(params: PyTree, pixels: Float[Array, "n height width 3"]) -> Float[Array, "n rows columns"]:
+    """The discriminator's logits."""
+    return PatchDiscriminator().apply({"params": params}, pixels)

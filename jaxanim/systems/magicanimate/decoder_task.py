@@ -15,7 +15,7 @@ from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.errors import InputError
 from jaxanim.metrics import psnr
-from jaxanim.models.discriminator import PatchDiscriminator
+from jaxanim.models.discriminator import DISCRIMINATOR, fresh_discriminator, judge
 from jaxanim.models.shapes import fresh_params
 from jaxanim.models.tokenizer import load_tokenizer
 from jaxanim.models.vae import VAEConfig, to_pixels
@@ -25,7 +25,6 @@ from jaxanim.training.adversarial import adversarial_loss
 from jaxanim.weights import load_config, load_weights
 
 SHOWN = 8
-DISCRIMINATOR = "discriminator"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +81,7 @@ class DecoderTask:
             params = deepen(key, params, self.model())
         if not self.adversarial:
             return params
-        fresh = PatchDiscriminator().lazy_init(jax.random.fold_in(key, 1), jnp.zeros((1, 64, 64, 3)))
-        return params | {DISCRIMINATOR: fresh["params"]}
+        return params | {DISCRIMINATOR: fresh_discriminator(jax.random.fold_in(key, 1))}
 
     def autoencoder(self):
         """(config, parameters) of the autoencoder to begin with."""
@@ -124,7 +122,7 @@ class DecoderTask:
         if not self.adversarial:
             return jnp.mean(square(decoded)), metrics
         total, judged = adversarial_loss(
-            lambda params, x: PatchDiscriminator().apply({"params": params}, x),
+            judge,
             params[DISCRIMINATOR],
             decoded,
             pixels,

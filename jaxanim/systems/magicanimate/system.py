@@ -17,7 +17,7 @@ from jaxanim.systems.base import Defaults, make_options
 from jaxanim.systems.conditions import prepare
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
-from jaxanim.weights import load_settings, load_weights, read_description, save_weights
+from jaxanim.weights import load_config, load_settings, load_weights, read_description, save_weights
 
 __all__ = ["CUE", "NAME", "MagicAnimate", "load", "prepare", "save"]
 
@@ -82,13 +82,25 @@ def load(weights: str | os.PathLike, **options: Any) -> MagicAnimate:
     `options` are those of `jaxanim.weights.load_weights`: `dtype` and `sharding`.
     """
     settings = load_settings(weights)
-    clip = "image_encoder" in read_description(weights)["networks"]
-    names = (*NETWORKS, "image_encoder" if clip else "appearance_encoder")
-    networks = load_weights(weights, system=NAME, networks=names, shapes=parameter_shapes, **options)
+    networks = load_weights(
+        weights, system=NAME, networks=(*NETWORKS, _reader(weights)), shapes=parameter_shapes, **options
+    )
     configs = {name: config for name, (config, _) in networks.items() if name != "appearance_encoder"}
     config = MagicAnimateConfig(**configs, **settings)
     params = {name: tree for name, (_, tree) in networks.items()}
     return MagicAnimate(config, prepare(params, config, load_tokenizer(Path(weights) / "tokenizer")))
+
+
+def _reader(weights: str | os.PathLike) -> str:
+    """The network that reads the reference image."""
+    clip = "image_encoder" in read_description(weights)["networks"]
+    return "image_encoder" if clip else "appearance_encoder"
+
+
+def read_config(weights: str | os.PathLike) -> MagicAnimateConfig:
+    """The sizes and defaults of MagicAnimate weights, without their parameters."""
+    names = [name for name in (*NETWORKS, _reader(weights)) if name != "appearance_encoder"]
+    return MagicAnimateConfig(**{name: load_config(weights, name) for name in names}, **load_settings(weights))
 
 
 def save(params: PyTree, config: MagicAnimateConfig, tokenizer, folder: str | os.PathLike, metadata=None) -> None:

@@ -6,25 +6,22 @@ from pathlib import Path
 
 import grain
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.data.batches import Batch, draw_pairs, draw_stills, draw_windows
 from jaxanim.data.clips import Clips
-from jaxanim.data.images import contact_sheet, to_float, to_uint8
 from jaxanim.data.latents import latent_clips
 from jaxanim.errors import InputError
-from jaxanim.metrics import psnr
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import controlnet_params_from_unet
 from jaxanim.models.motion import add_motion, split_motion
 from jaxanim.models.shapes import fresh_params
 from jaxanim.models.tokenizer import load_tokenizer
-from jaxanim.puppets import puppet_clip
-from jaxanim.systems.magicanimate.animate import Options, animate
+from jaxanim.systems.magicanimate.animate import Options
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.systems.magicanimate.losses import TRAINABLE, TRAINABLE_CLIP, draw_kind, loss
+from jaxanim.systems.magicanimate.sheet import animation_sheet
 from jaxanim.systems.magicanimate.system import NAME, load, prepare, save
 from jaxanim.training.partition import check_hold, without
 from jaxanim.training.pixel_weights import pixel_weights
@@ -164,27 +161,10 @@ class MagicAnimateTask:
         return loss(params, self.config, batch, key, self.timestep_power, weights), {}
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
-        """Validation puppets: reference, driving frames, result, truth."""
-        rows = []
-        for seed in range(self.sheet_seed, self.sheet_seed + 3):
-            clip = puppet_clip(seed, 24, self.videos.size)
-            result = animate(
-                params,
-                self.config,
-                jnp.asarray(to_float(clip.reference)),
-                jnp.asarray(clip.densepose[::3], jnp.float32) / 255,
-                key=key,
-                steps=self.model.defaults.steps,
-                guidance=self.model.defaults.guidance,
-                options=Options(window=8 if self.stage == 1 else self.model.defaults.window),
-            )
-            pictures = to_uint8(np.asarray(result))
-            rows += [
-                ("reference", np.repeat(clip.reference[None], len(pictures), 0)),
-                (f"{psnr(pictures, clip.frames[::3]).mean():.1f} dB", pictures),
-                ("truth", clip.frames[::3]),
-            ]
-        return contact_sheet(rows)
+        """Validation puppets, see `animation_sheet`."""
+        options = Options(window=8 if self.stage == 1 else self.model.defaults.window)
+        config = dataclasses.replace(self.config, defaults=self.model.defaults)
+        return animation_sheet(params, config, self.sheet_seed, self.videos.size, key, options)
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
         """Exports weights that `jaxanim.systems.load` reads, with the temporal layers that came with `start`."""
