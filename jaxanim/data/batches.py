@@ -9,8 +9,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from jaxanim.errors import InputError
+
 Batch = dict[str, np.ndarray]
 Clips = Mapping[str, np.ndarray]
+
+
+def check_targets(targets: int, frames: int) -> None:
+    """Raises InputError unless clips of `frames` frames have `targets` beside the reference."""
+    if not 1 <= targets < frames:
+        raise InputError(
+            f"targets is {targets}: clips of {frames} frames have 1 to {frames - 1} beside the reference"
+        )
 
 
 def draw_stills(clips: Clips, rng: np.random.Generator, count: int, labels: Sequence[str]) -> Batch:

@@ -1,6 +1,7 @@
 """The numbers of a diffusion process, as they stand in a checkpoint's scheduler_config.json."""
 
 import dataclasses
+from typing import Any
 
 from jaxanim.diffusion.schedule import Schedule, make_schedule
 
@@ -21,6 +22,15 @@ class DiffusionConfig:
     spacing: str = "leading"
     steps_offset: int = 1
     set_alpha_to_one: bool = True
+
+    @property
+    def walk(self) -> dict[str, Any]:
+        """Where the sampler's steps lie: arguments of `sample` and `ddim_steps`."""
+        return {
+            "spacing": self.spacing,
+            "steps_offset": self.steps_offset,
+            "set_alpha_to_one": self.set_alpha_to_one,
+        }
 
     def schedule(self) -> Schedule:
         """The schedule these numbers stand for."""

@@ -1,10 +1,10 @@
-"""The denoising loss that every diffusion stage trains by."""
+"""The denoising loss that every diffusion stage trains by, and PSNR while training."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxanim.diffusion.config import DiffusionConfig
 from jaxanim.diffusion.schedule import add_noise, target
@@ -46,3 +46,10 @@ def draw_timesteps(key: jax.Array, count: int, timesteps: int, power: float = 1.
         return jax.random.randint(key, (count,), 0, timesteps)
     u = jax.random.uniform(key, (count,))
     return jnp.minimum(timesteps * u ** (1.0 / power), timesteps - 1).astype(jnp.int32)
+
+
+def decibels(error: Float[Array, "n height width"], where: Bool[Array, "n #height #width"]) -> Float[Array, ""]:
+    """PSNR of pixels in [-1, 1] with this square error, over those chosen."""
+    chosen = jnp.broadcast_to(where, error.shape)
+    mean = jnp.sum(error, where=chosen) / jnp.maximum(jnp.sum(chosen), 1)
+    return 10 * jnp.log10(4 / jnp.maximum(mean, 1e-12))

@@ -139,6 +139,8 @@ def test_impossible_numbers_are_named(start, tmp_path):
         ({"true_share": 1.5}, "true_share is 1.5"),
         ({"adversarial": -0.5}, "adversarial is -0.5: it must be 0 or more"),
         ({"head_weight": float("inf")}, "head_weight is inf"),
+        ({"subject_weight": 0.0}, "subject_weight is 0.0: it must be greater than 0"),
+        ({"texture": -1.0}, "texture is -1.0: it must be 0 or more"),
         ({"targets": 4}, "targets is 4: clips of 4 frames have 1 to 3"),
         ({"hold": "("}, "which is no regular expression"),
     ):

@@ -11,6 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from jaxanim.data.batches import check_targets
 from jaxanim.data.clips import Clips
 from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.errors import InputError
@@ -22,6 +23,7 @@ from jaxanim.models.vae import VAEConfig, to_pixels
 from jaxanim.systems.magicanimate.estimates import estimates
 from jaxanim.systems.magicanimate.system import load, save
 from jaxanim.training.adversarial import adversarial_loss
+from jaxanim.training.losses import decibels
 from jaxanim.weights import load_config, load_weights
 
 SHOWN = 8
@@ -67,11 +69,7 @@ class DecoderTask:
             raise InputError(f"adversarial is {self.adversarial}: it must be 0 or more")
         if not 1 <= self.count <= len(self.clips):
             raise InputError(f"count is {self.count}: there are {len(self.clips)} clips")
-        if not 1 <= self.targets < self.clips.frames:
-            raise InputError(
-                f"targets is {self.targets}: clips of {self.clips.frames} frames have 1 to "
-                f"{self.clips.frames - 1} beside the reference"
-            )
+        check_targets(self.targets, self.clips.frames)
 
     def init(self, key: jax.Array) -> PyTree:
         """The autoencoder of `start`, with as many layers as were asked for, and a discriminator if one is."""
@@ -115,18 +113,18 @@ class DecoderTask:
         decoded = to_pixels(params, self.model(), batch["latents"][:, None].astype(jnp.float32))[:, 0]
 
         def square(decoded):
-            return jnp.mean(jnp.square(decoded - pixels), axis=(1, 2, 3))
+            return jnp.mean(jnp.square(decoded - pixels))
 
-        sampled = jnp.sum(square(decoded), where=batch["sampled"]) / jnp.maximum(jnp.sum(batch["sampled"]), 1)
-        metrics = {"psnr": 10 * jnp.log10(4 / jnp.maximum(sampled, 1e-12))}
+        error = jnp.mean(jnp.square(decoded - pixels), -1)
+        metrics = {"psnr": decibels(error, batch["sampled"][:, None, None])}
         if not self.adversarial:
-            return jnp.mean(square(decoded)), metrics
+            return square(decoded), metrics
         total, judged = adversarial_loss(
             judge,
             params[DISCRIMINATOR],
             decoded,
             pixels,
-            lambda decoded: jnp.mean(square(decoded)),
+            square,
             self.adversarial,
         )
         return total, metrics | judged

@@ -9,10 +9,10 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Integer, PyTree, UInt8
+from jaxtyping import Array, Float, Integer, PyTree, UInt8
 
 from jaxanim.cues.densepose import HEAD, colour_parts
-from jaxanim.data.batches import Batch, draw_pairs
+from jaxanim.data.batches import Batch, check_targets, draw_pairs
 from jaxanim.data.clips import Clips
 from jaxanim.data.latents import latent_clips
 from jaxanim.data.pipeline import cached
@@ -27,6 +27,7 @@ from jaxanim.systems.magicanimate.denoise import embed_pose, per_entry, predict,
 from jaxanim.systems.magicanimate.sheet import animation_sheet
 from jaxanim.systems.magicanimate.system import load, read_config, save
 from jaxanim.training.adversarial import adversarial_loss
+from jaxanim.training.losses import decibels
 from jaxanim.training.partition import check_hold, without
 from jaxanim.training.texture import contrast, texture_loss
 
@@ -49,8 +50,8 @@ class PixelTask:
         that of one of the background.
       texture: how much the error of local contrast counts beside the square error of pixels, see `texture_loss`.
       true_share: how often the decoder is given a frame's true latents, so that it stays the autoencoder's as well.
-      adversarial: how much a patch discriminator's opinion counts beside the mean square error, see
-        `adversarial_loss`; 0 trains without one.
+      adversarial: how much a patch discriminator's opinion counts beside both, see `adversarial_loss`; 0 trains
+        without one.
       hold: a regular expression; parameters in whose path it is found do not learn.
       sheet_seed: the first of three validation puppets of the sample sheet.
     """
@@ -70,14 +71,13 @@ class PixelTask:
         without((), self.hold)  # refuses what is no regular expression
         if not 0 <= self.true_share <= 1:
             raise InputError(f"true_share is {self.true_share}: it must be between 0 and 1")
-        for name in ("subject_weight", "head_weight", "texture", "adversarial"):
+        for name in ("subject_weight", "head_weight"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"{name} is {getattr(self, name)}: it must be greater than 0")
+        for name in ("texture", "adversarial"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} is {getattr(self, name)}: it must be 0 or more")
-        if not 1 <= self.targets < self.clips.frames:
-            raise InputError(
-                f"targets is {self.targets}: clips of {self.clips.frames} frames have 1 to "
-                f"{self.clips.frames - 1} beside the reference"
-            )
+        check_targets(self.targets, self.clips.frames)
 
     @property
     def trainable(self) -> tuple[str, ...]:
@@ -126,7 +126,8 @@ class PixelTask:
     def loss(
         self, params: PyTree, batch: dict[str, Array], key: jax.Array
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """Weighted mean square error of the pixels, and what `adversarial` adds; metrics: PSNR of the samples."""
+        """Weighted mean square error of the pixels, and what `texture` and `adversarial` add; metrics: contrast in
+        parts of the truth's, and the PSNR of the samples."""
         key_noise, key_true = jax.random.split(key)
         true = jnp.asarray(batch["target"], jnp.float32)
         sampled = sample_frames(params, self.config, batch["reference"], batch["parts"], key_noise)
@@ -194,15 +195,9 @@ def sample_frames(
         return predict(params, config, x, ts, told, features, pose)
 
     diffusion = config.diffusion
-    table = ddim_steps(
-        diffusion.schedule(),
-        config.defaults.steps,
-        spacing=diffusion.spacing,
-        steps_offset=diffusion.steps_offset,
-        set_alpha_to_one=diffusion.set_alpha_to_one,
-    )
+    table = ddim_steps(diffusion.schedule(), config.defaults.steps, **diffusion.walk)
     x = jax.random.normal(key, (count, frames, *reference.shape[1:]))
-    # Not as a loop of the program, whose gradient a CPU would compute on one core.
+    # Not as a loop of the program, whose gradient takes a CPU several times as long.
     for i in range(config.defaults.steps):
         step = jax.tree.map(operator.itemgetter(i), table)
         x = ddim_step(step, denoise(x, step.t), x, prediction_type=diffusion.prediction_type)
@@ -212,10 +207,3 @@ def sample_frames(
 def _singles(frames: Array) -> Array:
     """[batch, frames, ...] as [batch * frames, ...]."""
     return frames.reshape(-1, *frames.shape[2:])
-
-
-def decibels(error: Float[Array, "n height width"], where: Bool[Array, "n #height #width"]) -> Float[Array, ""]:
-    """PSNR of pixels in [-1, 1] with this square error, over those chosen."""
-    chosen = jnp.broadcast_to(where, error.shape)
-    mean = jnp.sum(error, where=chosen) / jnp.maximum(jnp.sum(chosen), 1)
-    return 10 * jnp.log10(4 / jnp.maximum(mean, 1e-12))

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
-from jaxanim.data.batches import Batch, draw_pairs, draw_stills, draw_windows
+from jaxanim.data.batches import Batch, check_targets, draw_pairs, draw_stills, draw_windows
 from jaxanim.data.clips import Clips
 from jaxanim.data.latents import latent_clips
 from jaxanim.errors import InputError
@@ -70,11 +70,7 @@ class MagicAnimateTask:
         if self.stage not in TRAINABLE:
             raise InputError(f"stage is {self.stage}: choose 1 or 2")
         without((), self.hold)  # refuses what is no regular expression
-        if not 1 <= self.targets < self.videos.frames:
-            raise InputError(
-                f"targets is {self.targets}: clips of {self.videos.frames} frames have 1 to "
-                f"{self.videos.frames - 1} beside the reference"
-            )
+        check_targets(self.targets, self.videos.frames)
 
     @property
     def trainable(self) -> tuple[str, ...]:

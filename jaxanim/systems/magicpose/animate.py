@@ -97,10 +97,8 @@ def animate(
         diffusion.schedule(),
         noise,
         steps=steps,
-        spacing=diffusion.spacing,
-        steps_offset=diffusion.steps_offset,
-        set_alpha_to_one=diffusion.set_alpha_to_one,
         prediction_type=diffusion.prediction_type,
+        **diffusion.walk,
         report=report,
     )
     return decode(config, options.frames_at_once, options.vae_tile, params["vae"], latents)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.cues import openpose
-from jaxanim.data.batches import Batch, draw_pairs, draw_windows
+from jaxanim.data.batches import Batch, check_targets, draw_pairs, draw_windows
 from jaxanim.data.images import contact_sheet, to_float, to_uint8
 from jaxanim.data.latents import latent_clips
 from jaxanim.data.posed_folders import PosedFolders
@@ -84,11 +84,7 @@ class MagicPoseTask:
             raise InputError("stage 3 needs `start`, the weights of stage 2, and a model with motion modules")
         if self.stage == 3 and self.clips.spacing != "consecutive":
             raise InputError("stage 3 learns from consecutive frames: give clips with spacing 'consecutive'")
-        frames = self.clips.frames
-        if not 1 <= self.targets < frames:
-            raise InputError(
-                f"targets is {self.targets}: clips of {frames} frames have 1 to {frames - 1} beside the reference"
-            )
+        check_targets(self.targets, self.clips.frames)
         for name in ("mask_face", "mask_hands", "drop_prompt"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it is a probability, 0 to 1")

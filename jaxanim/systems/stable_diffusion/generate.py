@@ -106,10 +106,8 @@ def sample_latents(
         diffusion.schedule(),
         noise,
         steps=steps,
-        spacing=diffusion.spacing,
-        steps_offset=diffusion.steps_offset,
-        set_alpha_to_one=diffusion.set_alpha_to_one,
         prediction_type=diffusion.prediction_type,
+        **diffusion.walk,
         report=report,
     )
 
