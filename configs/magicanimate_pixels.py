@@ -19,7 +19,8 @@ The subject's PSNR fell by 0.3 dB again, was back by step 400, and on unseen pup
 run's discriminator was gone by then. Two tries with another, stopped after 80 and 70 steps with the PSNR more than
 1 dB down, say why there is none: one that had seen nothing learnt nothing beside the networks (hinge loss 1.01),
 and one that had learnt alone was fooled at once (0.31 before, over 1 after 20 steps). These were the command above
-without its last argument, the second with `init_from=runs/judge` of
+without its last argument, the first with `steps=1050 warmup=50`, the second with `steps=800 warmup=30` and with
+`init_from=runs/judge` of
 
   python -m train.run configs/magicanimate_decoder.py --workdir runs/judge task.layers=None \
       task.start=runs/magicanimate_pixels/weights task.count=100 task.true_share=0.1 task.adversarial=0.5 \
