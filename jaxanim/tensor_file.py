@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from jaxanim.data.files import atomic_path
 from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_path
 
 DTYPES: dict[str, np.dtype] = {
     name: np.dtype(dtype)

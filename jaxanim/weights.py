@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxanim.data.files import atomic_path
 from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_path
 from jaxanim.tensor_file import LazyTensor, read_tensors, write_tensors
 
 FORMAT = 1

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from jaxanim import systems
 from jaxanim.cpu import prepare_cpu
-from jaxanim.data.images import contact_sheet, read_image, resize_and_crop, to_float, to_uint8, write_png
-from jaxanim.data.video import read_motion, write_video
 from jaxanim.errors import InputError
+from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, to_float, to_uint8, write_png
+from jaxanim.media.video import read_motion, write_video
 from jaxanim.metrics import compare, summary, table
 from sample import inputs
 from sample.arguments import Parser, add_memory_options, memory_options, number, run, size, whole

@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 
 from jaxanim.cues.densepose_from_pose import fits
 from jaxanim.cues.driving import CUES, TOLERANCE, Cue
-from jaxanim.data.images import resize_and_crop
-from jaxanim.data.video import Motion, read_video
 from jaxanim.errors import InputError
+from jaxanim.media.images import resize_and_crop
+from jaxanim.media.video import Motion, read_video
 from jaxanim.systems import Defaults
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")

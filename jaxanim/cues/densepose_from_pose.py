@@ -51,7 +51,7 @@ def place(
     Args:
       also: further points of the same people, which are then returned instead, placed as the bodies are.
       canvas: the (height, width) that they belong to, which is resized to cover `size` and cut to its centre,
-        as `jaxanim.data.images.resize_and_crop` does with pictures. None brings the whole motion, with room
+        as `jaxanim.media.images.resize_and_crop` does with pictures. None brings the whole motion, with room
         for the head and feet, into the middle nine tenths of the frame.
     """
     height, width = size

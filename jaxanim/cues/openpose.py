@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxanim.data.files import atomic_path
-from jaxanim.data.video import read_openpose as read_fields
 from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_path
+from jaxanim.media.video import read_openpose as read_fields
 
 COLORS = tuple(
     (round(255 * r), round(255 * g), round(255 * b))

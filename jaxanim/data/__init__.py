@@ -1,1 +1,1 @@
-"""Reading and writing media, datasets and input pipelines."""
+"""Datasets and input pipelines."""

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxanim.cues.densepose import part_ids
-from jaxanim.data.images import resize_and_crop
 from jaxanim.data.pipeline import Element
 from jaxanim.data.puppets import PROMPT_BYTES
-from jaxanim.data.video import read_video
 from jaxanim.errors import InputError
+from jaxanim.media.images import resize_and_crop
+from jaxanim.media.video import read_video
 
 VIDEO_NAMES = ("video.mp4", "truth.mp4")
 

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from jaxanim.data.files import atomic_path
-from jaxanim.data.locks import locked
 from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_path
+from jaxanim.media.locks import locked
 
 Element = dict[str, np.ndarray]
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from jaxanim.cues import openpose
 from jaxanim.data.folders import VIDEO_NAMES
-from jaxanim.data.images import resize
 from jaxanim.data.pipeline import Element
 from jaxanim.data.poses import crop_square
 from jaxanim.data.puppets import PROMPT_BYTES
-from jaxanim.data.video import read_video
 from jaxanim.errors import InputError
+from jaxanim.media.images import resize
+from jaxanim.media.video import read_video
 
 
 @dataclasses.dataclass(frozen=True)

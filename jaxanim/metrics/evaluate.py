@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxanim.data.files import atomic_path
-from jaxanim.data.images import to_float, to_uint8
 from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_path
+from jaxanim.media.images import to_float, to_uint8
 from jaxanim.metrics.image import psnr
 from jaxanim.metrics.report import write_strip
 from jaxanim.metrics.video import compare, summary

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxanim.data.images import contact_sheet, read_image, write_png
+from jaxanim.media.images import contact_sheet, read_image, write_png
 from jaxanim.metrics.video import align, number
 
 COLUMNS = {

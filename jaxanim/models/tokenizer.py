@@ -13,8 +13,8 @@ from jaxtyping import Int
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 
-from jaxanim.data.files import atomic_path
 from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_path
 
 START = "<|startoftext|>"
 END = "<|endoftext|>"

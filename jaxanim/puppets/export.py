@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxanim.cues import openpose, skeleton
-from jaxanim.data.images import write_png
-from jaxanim.data.video import write_video
 from jaxanim.errors import InputError
+from jaxanim.media.images import write_png
+from jaxanim.media.video import write_video
 from jaxanim.puppets.clip import Clip
 
 # Full colour resolution and no loss but rounding: above 50 dB, and part colours within one grey level.

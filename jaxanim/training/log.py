@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxanim.data.files import atomic_path
+from jaxanim.media.files import atomic_path
 from jaxanim.training.workdir import is_writer
 
 Row = Mapping[str, int | float]

@@ -15,8 +15,8 @@ from jax.sharding import Mesh, NamedSharding
 from orbax.checkpoint import v1 as ocp
 from tqdm import tqdm
 
-from jaxanim.data.locks import locked
 from jaxanim.errors import InputError
+from jaxanim.media.locks import locked
 from jaxanim.training import checkpoints, log, sharding
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.partition import FlatParams, fingerprint, partition

@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxanim.data.files import atomic_path
-from jaxanim.data.images import write_png
 from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_path
+from jaxanim.media.images import write_png
 from jaxanim.training.experiment import Experiment, describe, differences
 from jaxanim.training.partition import combine
 from jaxanim.training.state import State

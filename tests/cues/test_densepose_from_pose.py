@@ -61,7 +61,7 @@ def test_drawn_maps_agree_with_a_puppets_own():
 
 def test_place_follows_resize_and_crop(pose):
     """A white dot at each joint, resized as a picture is, lands where the point does."""
-    from jaxanim.data.images import resize_and_crop
+    from jaxanim.media.images import resize_and_crop
 
     placed = place(pose, (100, 100), (80, 48))
     for joint in (1, 8, 12):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jaxanim.data.folders import FolderClips, nearest
-from jaxanim.data.images import resize_and_crop
 from jaxanim.errors import InputError
+from jaxanim.media.images import resize_and_crop
 from jaxanim.puppets import puppet_clip
 from jaxanim.puppets.export import write_clip
 

@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from jaxanim.convert.__main__ import main as convert
-from jaxanim.data.video import read_video
+from jaxanim.media.video import read_video
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.unet import UNetConfig

@@ -5,8 +5,8 @@ import chex
 import numpy as np
 import pytest
 
-from jaxanim.data.images import read_image
 from jaxanim.errors import InputError
+from jaxanim.media.images import read_image
 from jaxanim.metrics.evaluate import Case, evaluate_cases, mean, score
 from jaxanim.metrics.image import psnr
 from jaxanim.metrics.report import COLUMNS, results_table, write_sheet

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jaxanim.cues import densepose, openpose
-from jaxanim.data.images import read_image
-from jaxanim.data.video import read_motion, read_video
+from jaxanim.media.images import read_image
+from jaxanim.media.video import read_motion, read_video
 from jaxanim.puppets import puppet_clip
 from jaxanim.puppets.__main__ import main
 from jaxanim.puppets.export import FILES

@@ -10,8 +10,8 @@ import pytest
 @pytest.fixture(scope="session")
 def puppet(tmp_path_factory):
     """A folder as `python -m jaxanim.puppets` writes it, of 10 frames at 48x64 (width x height),"""
-    from jaxanim.data.images import write_png
-    from jaxanim.data.video import write_video
+    from jaxanim.media.images import write_png
+    from jaxanim.media.video import write_video
     from jaxanim.puppets import puppet_clip
 
     clip, folder = puppet_clip(950001, 10, (64, 48)), tmp_path_factory.mktemp("puppet")

@@ -7,8 +7,8 @@ import chex
 import numpy as np
 import pytest
 
-from jaxanim.data.images import read_image, write_png
-from jaxanim.data.video import read_video, write_video
+from jaxanim.media.images import read_image, write_png
+from jaxanim.media.video import read_video, write_video
 from sample.animate import main
 from tests.sample.conftest import write_openpose
 

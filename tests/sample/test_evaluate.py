@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from jaxanim.data.images import read_image
+from jaxanim.media.images import read_image
 from sample.evaluate import main
 
 CONFIG = """

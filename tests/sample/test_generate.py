@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from jaxanim.data.images import read_image, write_png
-from jaxanim.data.video import read_video, write_video
+from jaxanim.media.images import read_image, write_png
+from jaxanim.media.video import read_video, write_video
 from jaxanim.models.tokenizer import build_word_tokenizer
 from jaxanim.systems import stable_diffusion
 from sample.generate import main

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from jaxanim.cues import openpose
-from jaxanim.data.video import read_motion, write_video
 from jaxanim.errors import InputError
+from jaxanim.media.video import read_motion, write_video
 from jaxanim.puppets import puppet_clip
 from jaxanim.systems import Defaults
 from sample.inputs import choose_size, driving_frames, read_mask, read_truth

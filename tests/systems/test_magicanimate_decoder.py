@@ -11,9 +11,9 @@ import pytest
 
 from jaxanim import systems
 from jaxanim.cues.densepose import colour_parts
-from jaxanim.data.images import to_float
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
+from jaxanim.media.images import to_float
 from jaxanim.models.tokenizer import build_word_tokenizer
 from jaxanim.models.vae import to_latents, to_pixels
 from jaxanim.systems.magicanimate.decoder_task import DecoderTask

@@ -10,9 +10,9 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jaxanim import systems
-from jaxanim.data.images import read_image
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
+from jaxanim.media.images import read_image
 from jaxanim.models.motion import split_motion
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.systems.magicanimate.config import image_form

@@ -12,10 +12,10 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jaxanim import systems
-from jaxanim.data.images import read_image
 from jaxanim.data.poses import PosedClips
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
+from jaxanim.media.images import read_image
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet_config import image_form
 from jaxanim.puppets import puppet_clip

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxanim.data.images import read_image
 from jaxanim.errors import InputError
+from jaxanim.media.images import read_image
 from jaxanim.training import checkpoints, log
 from jaxanim.training.loop import batches, initial, train
 from jaxanim.training.sharding import make_mesh, shard_batch

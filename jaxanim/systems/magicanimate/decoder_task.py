@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.data.batches import check_targets
 from jaxanim.data.clips import Clips
-from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.errors import InputError
+from jaxanim.media.images import contact_sheet, to_uint8
 from jaxanim.metrics import psnr
 from jaxanim.models.discriminator import DISCRIMINATOR, fresh_discriminator, judge
 from jaxanim.models.shapes import fresh_params

@@ -12,8 +12,8 @@ from flax.traverse_util import flatten_dict
 
 from jaxanim.cues.densepose import colour_parts
 from jaxanim.data.clips import Clips
-from jaxanim.data.images import to_float
 from jaxanim.data.pipeline import Cached, Element, cached
+from jaxanim.media.images import to_float
 from jaxanim.models.vae import to_latents
 from jaxanim.systems.magicanimate.animate import Options, animate_latents
 from jaxanim.systems.magicanimate.system import MagicAnimate, load

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree, UInt8
 
-from jaxanim.data.images import contact_sheet, to_float, to_uint8
+from jaxanim.media.images import contact_sheet, to_float, to_uint8
 from jaxanim.metrics import psnr
 from jaxanim.puppets import puppet_clip
 from jaxanim.systems.magicanimate.animate import Options, animate

@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.cues import openpose
 from jaxanim.data.batches import Batch, check_targets, draw_pairs, draw_windows
-from jaxanim.data.images import contact_sheet, to_float, to_uint8
 from jaxanim.data.latents import latent_clips
 from jaxanim.data.posed_folders import PosedFolders
 from jaxanim.data.poses import PosedClips, draw_poses
 from jaxanim.errors import InputError
+from jaxanim.media.images import contact_sheet, to_float, to_uint8
 from jaxanim.metrics import psnr
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import controlnet_params_from_unet

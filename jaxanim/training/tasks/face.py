@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from jaxanim.data.faces import FaceCrops
-from jaxanim.data.images import contact_sheet
 from jaxanim.data.pipeline import cached
+from jaxanim.media.images import contact_sheet
 from jaxanim.models.face import FaceConfig, FaceNet
 from jaxanim.weights import save_weights
 

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.data.clips import Clips
-from jaxanim.data.images import contact_sheet, to_uint8
 from jaxanim.data.latents import latent_clips
 from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.media.images import contact_sheet, to_uint8
 from jaxanim.models.clip_text import CLIPText, CLIPTextConfig
 from jaxanim.models.shapes import fresh_params
 from jaxanim.models.tokenizer import build_word_tokenizer, encode, load_tokenizer

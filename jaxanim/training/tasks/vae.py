@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.data.clips import Clips
-from jaxanim.data.images import contact_sheet, to_float
 from jaxanim.data.pipeline import cached
+from jaxanim.media.images import contact_sheet, to_float
 from jaxanim.models.shapes import fresh_params
 from jaxanim.models.vae import VAE, VAEConfig, kl_divergence, sample_posterior
 from jaxanim.training.tasks.linear_code import linear_code

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxanim.data.images import write_png
-from jaxanim.data.video import read_motion, read_openpose, read_video, write_video
 from jaxanim.errors import InputError
+from jaxanim.media.images import write_png
+from jaxanim.media.video import read_motion, read_openpose, read_video, write_video
 
 
 def clip(frames=12, height=48, width=64, seed=0):

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxanim.data.images import (
+from jaxanim.errors import InputError
+from jaxanim.media.images import (
     contact_sheet,
     read_image,
     resize,
@@ -12,7 +13,6 @@ from jaxanim.data.images import (
     to_uint8,
     write_png,
 )
-from jaxanim.errors import InputError
 
 
 @pytest.fixture

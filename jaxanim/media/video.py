@@ -11,9 +11,9 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from jaxtyping import Float, UInt8
 
-from jaxanim.data.files import atomic_path
-from jaxanim.data.images import IMAGE_SUFFIXES, check_file, read_image
 from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_path
+from jaxanim.media.images import IMAGE_SUFFIXES, check_file, read_image
 
 
 @dataclasses.dataclass(frozen=True)

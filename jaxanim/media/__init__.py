@@ -1,0 +1,1 @@
+"""Files as people have them: pictures and videos read and written, whole files or none, locks."""
