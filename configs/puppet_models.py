@@ -4,7 +4,7 @@ import dataclasses
 
 from jaxanim.data.poses import PosedClips
 from jaxanim.data.puppets import PuppetClips
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.motion import MotionConfig
@@ -38,7 +38,7 @@ TEXT_ENCODER = CLIPTextConfig(
     max_position_embeddings=32,
 )
 # Few steps that begin where the noise is: "leading" spacing would start them from latents that still hold signal.
-DIFFUSION = DiffusionConfig(beta_schedule="linear", prediction_type="v_prediction", spacing="trailing")
+DIFFUSION = Betas(beta_schedule="linear", prediction_type="v_prediction", spacing="trailing")
 DEFAULTS = Defaults(size=(128, 128), steps=2, guidance=1.5)
 MAGICANIMATE = MagicAnimateConfig(
     text_encoder=TEXT_ENCODER,

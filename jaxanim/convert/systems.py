@@ -8,7 +8,7 @@ from typing import Any
 from jaxanim.convert import infer
 from jaxanim.convert.parts import Part, find_parts
 from jaxanim.convert.source import find_weights, open_source, read_json
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.errors import InputError
 from jaxanim.systems.base import Defaults
 
@@ -186,26 +186,26 @@ def _check_equal(what: str, value: Any, where: str, other: Any) -> None:
         raise InputError(f"{what} is {value}; the UNet of {where} is made for {other}")
 
 
-def _settings(system: str, diffusion: DiffusionConfig | None) -> dict[str, Any]:
+def _settings(system: str, diffusion: Betas | None) -> dict[str, Any]:
     if system == "magicanimate":  # its own sampler, whatever the base's is
-        return {"diffusion": DiffusionConfig(beta_schedule="linear"), "defaults": Defaults()}
+        return {"diffusion": Betas(beta_schedule="linear"), "defaults": Defaults()}
     if system == "magicpose":
-        return {"diffusion": diffusion or DiffusionConfig(), "defaults": Defaults(steps=50, guidance=7.0)}
+        return {"diffusion": diffusion or Betas(), "defaults": Defaults(steps=50, guidance=7.0)}
     if system in ("stable_diffusion", "image_variations", "animatediff", "controlnet"):
-        return {"diffusion": diffusion or DiffusionConfig()}
+        return {"diffusion": diffusion or Betas()}
     return {}
 
 
-def _diffusion(path: Path) -> DiffusionConfig | None:
+def _diffusion(path: Path) -> Betas | None:
     """The noise schedule and spacing of a diffusers folder's scheduler."""
     file = path / "scheduler" / "scheduler_config.json"
     if not file.is_file():
         return None
     json = read_json(file)
-    names = {field.name: field.name for field in dataclasses.fields(DiffusionConfig)} | {
+    names = {field.name: field.name for field in dataclasses.fields(Betas)} | {
         "spacing": "timestep_spacing"
     }
-    return DiffusionConfig(**{ours: json[theirs] for ours, theirs in names.items() if theirs in json})
+    return Betas(**{ours: json[theirs] for ours, theirs in names.items() if theirs in json})
 
 
 def _tokenizer(path: Path) -> Path | None:

@@ -4,17 +4,16 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Num
 
-from jaxanim.diffusion.config import DiffusionConfig
-from jaxanim.diffusion.schedule import add_noise, target
+from jaxanim.diffusion.process import Process, add_noise, target
 
 Latents = Float[Array, "batch frames height width channels"]
 
 
 def denoising_loss(
-    predict: Callable[[Latents, Int[Array, " batch"]], Latents],
-    config: DiffusionConfig,
+    predict: Callable[[Latents, Num[Array, " batch"]], Latents],
+    process: Process,
     z0: Latents,
     key: jax.Array,
     timestep_power: float = 1.0,
@@ -31,20 +30,20 @@ def denoising_loss(
       channel_weights: how much the square error of each latent channel counts; all count alike by default.
     """
     key_t, key_noise = jax.random.split(key)
-    t = draw_timesteps(key_t, z0.shape[0], config.num_train_timesteps, timestep_power)
+    t = draw_timesteps(process, key_t, z0.shape[0], timestep_power)
     noise = jax.random.normal(key_noise, z0.shape, z0.dtype)
-    schedule = config.schedule()
-    output = predict(add_noise(schedule, z0, noise, t), t)
-    goal = target(config.prediction_type, schedule, z0, noise, t)
+    output = predict(add_noise(process, z0, noise, t), t)
+    goal = target(process, z0, noise, t)
     error = jnp.square(output.astype(jnp.float32) - goal.astype(jnp.float32))
     return jnp.mean(error if channel_weights is None else error * jnp.asarray(channel_weights))
 
 
-def draw_timesteps(key: jax.Array, count: int, timesteps: int, power: float = 1.0) -> Int[Array, " count"]:
-    """`count` training timesteps in [0, timesteps), with a density that grows as t^(power - 1)."""
+def draw_timesteps(process: Process, key: jax.Array, count: int, power: float = 1.0) -> Num[Array, " {count}"]:
+    """`count` training times as the process draws them, or for another power than 1 timesteps below its
+    `num_train_timesteps` with a density that grows as t^(power - 1)."""
     if power == 1.0:
-        return jax.random.randint(key, (count,), 0, timesteps)
-    u = jax.random.uniform(key, (count,))
+        return process.draw(key, count)
+    u, timesteps = jax.random.uniform(key, (count,)), process.num_train_timesteps
     return jnp.minimum(timesteps * u ** (1.0 / power), timesteps - 1).astype(jnp.int32)
 
 

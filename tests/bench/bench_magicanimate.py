@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 
+import jax
 import jax.numpy as jnp
 
 from jaxanim.cpu import use_wide_vectors
@@ -67,7 +68,8 @@ def sides(small: bool):
         params["empty_prompt"] = text
         embedded = embed_pose(params, config, pose[None])[0]  # once a video
         denoise = _Denoise(config, Options(window=frames, overlap=0), guided=True)
-        return compiled(denoise, params, reference, embedded, jnp.float32(GUIDANCE), x, jnp.int32(TIMESTEP))
+        step = jax.tree.map(lambda column: column[0], config.diffusion.walk(2))
+        return compiled(denoise, params, reference, embedded, jnp.float32(GUIDANCE), x, step)
 
     return {"released way": Candidate(lambda: oracle.video_from_torch(step(*theirs))[0])}, ours
 

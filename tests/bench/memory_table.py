@@ -117,14 +117,14 @@ def animatediff(config, options, params, frames, side):
     denoise = generate._Denoise(config, generate.Options(**options), guided=True)
     text, x = f32(1, 77, config.unet.cross_attention_dim), f32(1, frames, side, side, 4)
     networks = {"unet": params["unet"]}
-    return jax.jit(denoise), (networks, text, text, None, f32(), f32(), x, i32())
+    return jax.jit(denoise), (networks, text, text, None, f32(), f32(), x, first_step(config))
 
 
 def magicanimate(config, options, params, frames, side):
     denoise = animate._Denoise(config, animate.Options(**options), guided=True)
     params = params | {"empty_prompt": f32(77, config.unet.cross_attention_dim)}
     pose = jax.ShapeDtypeStruct((frames, side, side, config.unet.block_out_channels[0]), config.unet.dtype)
-    args = params, f32(side, side, 4), pose, f32(), f32(frames, side, side, 4), i32()
+    args = params, f32(side, side, 4), pose, f32(), f32(frames, side, side, 4), first_step(config)
     return jax.jit(denoise), args
 
 
@@ -141,8 +141,8 @@ def f32(*shape):
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
-def i32():
-    return jax.ShapeDtypeStruct((), jnp.int32)
+def first_step(config):
+    return jax.tree.map(lambda column: column[0], config.diffusion.walk(1))
 
 
 def one_chip(topology: str):

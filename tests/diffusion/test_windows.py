@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxanim.diffusion import (
+from jaxanim.diffusion.betas import Betas
+from jaxanim.diffusion.sample import sample
+from jaxanim.diffusion.windows import (
     closed_loop_windows,
     fuse,
-    make_schedule,
     pad_motion,
     padded_windows,
     predict_shifted_windows,
     predict_windows,
-    sample,
     shared_noise,
 )
 from jaxanim.errors import InputError
@@ -157,18 +157,20 @@ def test_shifted_windows_are_windows_that_start_elsewhere_on_the_loop(offset):
 def test_windows_inside_the_sampler_equal_a_loop_over_steps_and_windows():
     num_frames, length, overlap = 11, 4, 1
     indices = closed_loop_windows(num_frames, length, overlap)
-    schedule = make_schedule("linear")
+    process = Betas("linear")
     x_T = jax.random.normal(jax.random.key(0), (num_frames, 2))
 
     def network(window, t):
         return 0.5 * window + 0.2 * window.mean(axis=-2, keepdims=True) * (t / 1000)
 
-    ours = sample(lambda x, t: predict_windows(lambda w: network(w, t), x, indices), schedule, x_T, steps=5)
+    ours = sample(
+        lambda x, step: predict_windows(lambda w: network(w, step.t), x, indices), process, x_T, steps=5
+    )
     x = np.array(x_T, np.float64)
     for t in (801, 601, 401, 201, 1):
         eps = slow_fuse(np.stack([network(x[w], t) for w in indices]), indices, num_frames)
-        alpha = schedule.alphas_cumprod[t]
-        alpha_next = schedule.alphas_cumprod[t - 200] if t > 200 else 1.0
+        alpha = process.alphas_cumprod[t]
+        alpha_next = process.alphas_cumprod[t - 200] if t > 200 else 1.0
         x0 = (x - np.sqrt(1 - alpha) * eps) / np.sqrt(alpha)
         x = np.sqrt(alpha_next) * x0 + np.sqrt(1 - alpha_next) * eps
     np.testing.assert_allclose(ours, x, atol=1e-5)

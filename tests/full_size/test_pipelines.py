@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.models.motion import ANIMATEDIFF_V3
 from jaxanim.models.unet import UNetConfig
 from jaxanim.systems.stable_diffusion import StableDiffusionConfig
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.full_size
 IMAGE = StableDiffusionConfig()
 VIDEO = StableDiffusionConfig(
     unet=UNetConfig(motion=dataclasses.replace(ANIMATEDIFF_V3, pool_frames=True)),
-    diffusion=DiffusionConfig(beta_schedule="linear", set_alpha_to_one=False),
+    diffusion=Betas(beta_schedule="linear", set_alpha_to_one=False),
 )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.tokenizer import build_word_tokenizer, load_tokenizer
 from jaxanim.models.unet import MotionConfig
@@ -30,7 +30,7 @@ REDUCED = StableDiffusionConfig(
 REDUCED_VIDEO = dataclasses.replace(
     REDUCED,
     unet=dataclasses.replace(TINY, motion=MotionConfig(max_frames=32, norm_num_groups=8, pool_frames=True)),
-    diffusion=DiffusionConfig(beta_schedule="linear", set_alpha_to_one=False),
+    diffusion=Betas(beta_schedule="linear", set_alpha_to_one=False),
 )
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxanim.diffusion import ddim
+from jaxanim.diffusion.sample import _run
 from jaxanim.errors import InputError
 from jaxanim.models.controlnet import controlnet_config
 from jaxanim.models.shapes import parameter_shapes
@@ -91,7 +91,8 @@ def test_guidance_in_turn_needs_less_memory():
 
     def working(in_turn):
         denoise = _Denoise(IMAGE, Options(guidance_in_turn=in_turn), guided=True)
-        args = params, text, text, embedding, jnp.float32(2), jnp.float32(1), x, jnp.int32(5)
+        step = jax.tree.map(lambda column: column[0], IMAGE.diffusion.walk(25))
+        args = params, text, text, embedding, jnp.float32(2), jnp.float32(1), x, step
         return jax.jit(denoise).lower(*args).compile().memory_analysis().temp_size_in_bytes
 
     assert working(True) < 0.7 * working(False)
@@ -106,9 +107,9 @@ def test_prompt_negative_control_and_key_each_matter_and_guidance_1_knows_no_neg
 
 def test_other_words_seeds_and_scales_compile_nothing_new(system):
     run(system)
-    compiled = ddim._run._cache_size()
+    compiled = _run._cache_size()
     run(system, negative="red", guidance=5.0, key=jax.random.key(9), control_scale=0.5)
-    assert ddim._run._cache_size() == compiled
+    assert _run._cache_size() == compiled
 
 
 @pytest.mark.parametrize(

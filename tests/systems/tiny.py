@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.motion import MotionConfig
@@ -38,7 +38,7 @@ CONFIG = MagicAnimateConfig(
         pool_frames=True, **ENCODER,
     ),
     controlnet=ControlNetConfig(conditioning_embedding_out_channels=(4, 4, 4, 4), **ENCODER),
-    diffusion=DiffusionConfig(beta_schedule="linear"),
+    diffusion=Betas(beta_schedule="linear"),
     defaults=Defaults(size=(32, 32), steps=2, guidance=2.0),
 )  # fmt: skip
 # What the stages' end-to-end tests hold: the gradient and the update of every layer take the compiler their time, and

@@ -5,7 +5,7 @@ import functools
 
 import jax
 
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet_config import image_form
 from jaxanim.systems.base import Defaults
@@ -18,7 +18,7 @@ CONFIG = MagicPoseConfig(
     text_encoder=tiny.CONFIG.text_encoder,
     unet=dataclasses.replace(tiny.CONFIG.unet, readers="all", pool_frames=False),
     controlnet=tiny.CONFIG.controlnet,
-    diffusion=DiffusionConfig(),
+    diffusion=Betas(),
     defaults=Defaults(size=(32, 32), steps=2, guidance=2.0),
 )
 

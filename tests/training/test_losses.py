@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.training.losses import denoising_loss, draw_timesteps
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 4.0])
 def test_timesteps_have_the_density_that_is_asked_for(power):
-    drawn = np.asarray(draw_timesteps(jax.random.key(0), 200_000, 1000, power))
+    drawn = np.asarray(draw_timesteps(Betas(), jax.random.key(0), 200_000, power))
     assert drawn.min() >= 0
     assert drawn.max() == 999
     for bound in (100, 500, 900):
@@ -19,7 +19,7 @@ def test_timesteps_have_the_density_that_is_asked_for(power):
 
 
 def test_each_channel_counts_by_its_weight():
-    config = DiffusionConfig(prediction_type="epsilon")
+    config = Betas(prediction_type="epsilon")
     z0 = jax.random.normal(jax.random.key(1), (2, 3, 4, 4, 3))
     noise = jax.random.normal(jax.random.split(jax.random.key(0))[1], z0.shape)
 

@@ -15,8 +15,8 @@ from einops import repeat
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxanim.diffusion.ddim import sample
-from jaxanim.diffusion.guidance import classifier_free, one_by_one
+from jaxanim.diffusion.guidance import guided
+from jaxanim.diffusion.sample import sample
 from jaxanim.diffusion.windows import (
     closed_loop_windows,
     pad_motion,
@@ -129,16 +129,7 @@ def animate_latents(
     denoise = Partial(
         _Denoise(config, options, guidance != 1), params, z_ref, pose, jnp.asarray(guidance, jnp.float32)
     )
-    diffusion = config.diffusion
-    return sample(
-        denoise,
-        diffusion.schedule(),
-        noise,
-        steps=steps,
-        prediction_type=diffusion.prediction_type,
-        **diffusion.walk,
-        report=report,
-    )
+    return sample(denoise, config.diffusion, noise, steps=steps, report=report)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,8 +140,8 @@ class _Denoise:
     options: Options
     guided: bool
 
-    def __call__(self, params, z_ref, pose, guidance, x, t):
-        config, options = self.config, self.options
+    def __call__(self, params, z_ref, pose, guidance, x, step):
+        config, options, t = self.config, self.options, step.t
         if not options.temporal:
             config = dataclasses.replace(config, unet=image_form(config.unet))
         prompt = params["empty_prompt"]
@@ -164,17 +155,16 @@ class _Denoise:
             ts = jnp.broadcast_to(t, (count,))
             text = repeat(told, "1 tokens c -> count tokens c", count=count)
             stored = features and tuple(repeat(f, "1 tokens c -> count tokens c", count=count) for f in features)
+
+            def estimates(reads: tuple[bool, ...]):
+                if len(reads) > 1:
+                    return predict(params, config, x, ts, text, stored, pose, with_plain=True)
+                told = (text, stored) if reads[0] else (per_entry(prompt, count), None)
+                return predict(params, config, x, ts, *told, pose)
+
             if not self.guided:
-                return predict(params, config, x, ts, text, stored, pose)
-            if in_turn:
-                plain, read = one_by_one(
-                    lambda: predict(params, config, x, ts, per_entry(prompt, count), None, pose),
-                    lambda: predict(params, config, x, ts, text, stored, pose),
-                )
-            else:
-                both = predict(params, config, x, ts, text, stored, pose, with_plain=True)
-                plain, read = both[:count], both[count:]
-            return classifier_free(plain.astype(jnp.float32), read.astype(jnp.float32), guidance)
+                return estimates((True,))
+            return guided(estimates, False, True, guidance, in_turn=in_turn)
 
         indices = options.windows(x.shape[0])
         return predict_windows(window, (x, pose), indices, windows_at_once=options.windows_at_once)

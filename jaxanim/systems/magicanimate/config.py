@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.clip_vision import CLIPVisionConfig
 from jaxanim.models.controlnet import ControlNetConfig
@@ -27,5 +27,5 @@ class MagicAnimateConfig:
     unet: UNetConfig = UNetConfig(motion=MAGICANIMATE, pool_frames=True)
     controlnet: ControlNetConfig = ControlNetConfig()
     image_encoder: CLIPVisionConfig | None = None
-    diffusion: DiffusionConfig = DiffusionConfig(beta_schedule="linear")
+    diffusion: Betas = Betas(beta_schedule="linear")
     defaults: Defaults = Defaults()

@@ -1,7 +1,6 @@
 """Training MagicAnimate on what is seen in the end: its samples, decoded."""
 
 import dataclasses
-import operator
 import os
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from jaxanim.data.batches import Batch, check_targets, draw_pairs
 from jaxanim.data.clips import Clips
 from jaxanim.data.latents import latent_clips
 from jaxanim.data.pipeline import cached
-from jaxanim.diffusion.ddim import ddim_step, ddim_steps
+from jaxanim.diffusion.sample import sample
 from jaxanim.errors import InputError
 from jaxanim.models.discriminator import DISCRIMINATOR, fresh_discriminator, judge
 from jaxanim.models.tokenizer import load_tokenizer
@@ -189,19 +188,13 @@ def sample_frames(
     pose = embed_pose(params, config, colour_parts(parts))
     text = per_entry(params["empty_prompt"], count)
 
-    def denoise(x, t):
-        ts = jnp.broadcast_to(t, (count,))
+    def denoise(x, step):
+        ts = jnp.broadcast_to(step.t, (count,))
         told, features = read_reference(params, config, reference, ts, text)
         return predict(params, config, x, ts, told, features, pose)
 
-    diffusion = config.diffusion
-    table = ddim_steps(diffusion.schedule(), config.defaults.steps, **diffusion.walk)
-    x = jax.random.normal(key, (count, frames, *reference.shape[1:]))
-    # Not as a loop of the program, whose gradient takes a CPU several times as long.
-    for i in range(config.defaults.steps):
-        step = jax.tree.map(operator.itemgetter(i), table)
-        x = ddim_step(step, denoise(x, step.t), x, prediction_type=diffusion.prediction_type)
-    return x
+    noise = jax.random.normal(key, (count, frames, *reference.shape[1:]))
+    return sample(denoise, config.diffusion, noise, steps=config.defaults.steps, unroll=True)
 
 
 def _singles(frames: Array) -> Array:

@@ -10,8 +10,8 @@ from einops import repeat
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxanim.diffusion.ddim import sample
-from jaxanim.diffusion.guidance import classifier_free, one_by_one
+from jaxanim.diffusion.guidance import guided
+from jaxanim.diffusion.sample import sample
 from jaxanim.diffusion.windows import closed_loop_windows, predict_shifted_windows
 from jaxanim.errors import InputError
 from jaxanim.systems.conditions import decode, encode_inputs, per_entry
@@ -91,16 +91,7 @@ def animate(
     noise = jnp.broadcast_to(noise, (len(motion), *z_ref.shape))
     scale = jnp.asarray(guidance, jnp.float32)
     denoise = Partial(_Denoise(config, options, guidance != 1), params, z_ref, pose, scale, key_offset)
-    diffusion = config.diffusion
-    latents = sample(
-        denoise,
-        diffusion.schedule(),
-        noise,
-        steps=steps,
-        prediction_type=diffusion.prediction_type,
-        **diffusion.walk,
-        report=report,
-    )
+    latents = sample(denoise, config.diffusion, noise, steps=steps, report=report)
     return decode(config, options.frames_at_once, options.vae_tile, params["vae"], latents)
 
 
@@ -117,8 +108,8 @@ class _Denoise:
     options: Options
     guided: bool
 
-    def __call__(self, params, z_ref, pose, guidance, key, x, t):
-        config, options = self.config, self.options
+    def __call__(self, params, z_ref, pose, guidance, key, x, step):
+        config, options, t = self.config, self.options, step.t
         prompt = params["empty_prompt"]
         features = appearance(params, config, z_ref[None], t[None], per_entry(prompt, 1))
 
@@ -128,16 +119,15 @@ class _Denoise:
             ts, text = jnp.broadcast_to(t, (count,)), per_entry(prompt, count)
             stored = jax.tree.map(lambda f: repeat(f, "1 tokens c -> count tokens c", count=count), features)
             pose = pose if options.pose else None
+
+            def estimates(reads: tuple[bool, ...]):
+                if len(reads) > 1:
+                    return jnp.concatenate(predict_both(params, config, x, ts, text, stored, pose))
+                return predict(params, config, x, ts, text, *((stored, pose) if reads[0] else (None, None)))
+
             if not self.guided:
-                return predict(params, config, x, ts, text, stored, pose)
-            if options.guidance_in_turn:
-                uncond, cond = one_by_one(
-                    lambda: predict(params, config, x, ts, text, None, None),
-                    lambda: predict(params, config, x, ts, text, stored, pose),
-                )
-            else:
-                uncond, cond = predict_both(params, config, x, ts, text, stored, pose)
-            return classifier_free(uncond.astype(jnp.float32), cond.astype(jnp.float32), guidance)
+                return estimates((True,))
+            return guided(estimates, False, True, guidance, in_turn=options.guidance_in_turn)
 
         frames, temporal = x.shape[0], config.unet.motion is not None
         offset = window_offset(key, t, frames) if options.move_windows and temporal else 0

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.errors import InputError
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.controlnet import ControlNetConfig
@@ -45,7 +45,7 @@ class MagicPoseConfig:
     unet: UNetConfig = UNetConfig(readers="all", motion=ANIMATEDIFF_V2)
     controlnet: ControlNetConfig = ControlNetConfig()
     multi_source: MultiSourceConfig = MultiSourceConfig()
-    diffusion: DiffusionConfig = DiffusionConfig()
+    diffusion: Betas = Betas()
     defaults: Defaults = Defaults(steps=50, guidance=7.0)
 
     def __post_init__(self):

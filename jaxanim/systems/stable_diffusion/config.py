@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.unet import UNetConfig
@@ -22,5 +22,5 @@ class StableDiffusionConfig:
     text_encoder: CLIPTextConfig = CLIPTextConfig()
     unet: UNetConfig = UNetConfig()
     controlnet: ControlNetConfig | None = None
-    diffusion: DiffusionConfig = DiffusionConfig(set_alpha_to_one=False)
+    diffusion: Betas = Betas(set_alpha_to_one=False)
     defaults: Defaults = Defaults()

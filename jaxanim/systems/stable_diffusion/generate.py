@@ -12,9 +12,8 @@ from einops import rearrange, repeat
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxanim.chunks import map_chunks
-from jaxanim.diffusion.ddim import sample
-from jaxanim.diffusion.guidance import classifier_free
+from jaxanim.diffusion.guidance import guided
+from jaxanim.diffusion.sample import sample
 from jaxanim.diffusion.windows import closed_loop_windows, predict_windows
 from jaxanim.errors import InputError
 from jaxanim.models.clip_text import CLIPText
@@ -100,16 +99,7 @@ def sample_latents(
     networks = {name: params[name] for name in ("unet", "controlnet") if name in params}
     scales = jnp.float32(guidance), jnp.float32(control_scale)
     denoise = Partial(_Denoise(config, options, guidance != 1), networks, text, plain, embedding, *scales)
-    diffusion = config.diffusion
-    return sample(
-        denoise,
-        diffusion.schedule(),
-        noise,
-        steps=steps,
-        prediction_type=diffusion.prediction_type,
-        **diffusion.walk,
-        report=report,
-    )
+    return sample(denoise, config.diffusion, noise, steps=steps, report=report)
 
 
 def decode(
@@ -133,20 +123,22 @@ class _Denoise:
     options: Options
     guided: bool
 
-    def __call__(self, networks, text, plain, embedding, guidance, control_scale, x, t):
-        batch, frames = x.shape[:2]
+    def __call__(self, networks, text, plain, embedding, guidance, control_scale, x, step):
+        frames = x.shape[1]
 
         def window(parts):
             count = parts[0].shape[0]
             entries = jax.tree.map(lambda a: rearrange(a, "n f b ... -> (n b) f ..."), parts)
-            prompts = [text, plain] if self.guided else [text]
-            branches = [(*entries, repeat(p, "b ... -> (n b) ...", n=count)) for p in prompts]
-            stacked = jax.tree.map(lambda *a: jnp.concatenate(a), *branches)
-            at_once = count * batch if self.options.guidance_in_turn else None
-            eps = map_chunks(partial(self._predict, networks, control_scale, t), stacked, at_once)
-            eps = eps.astype(jnp.float32)
+
+            def estimates(prompts: tuple[Text, ...]):
+                branches = [(*entries, repeat(p, "b ... -> (n b) ...", n=count)) for p in prompts]
+                stacked = jax.tree.map(lambda *a: jnp.concatenate(a), *branches)
+                return self._predict(networks, control_scale, step.t, stacked)
+
             if self.guided:
-                eps = classifier_free(eps[count * batch :], eps[: count * batch], guidance)
+                eps = guided(estimates, plain, text, guidance, in_turn=self.options.guidance_in_turn)
+            else:
+                eps = estimates((text,)).astype(jnp.float32)
             return rearrange(eps, "(n b) f ... -> n f b ...", n=count)
 
         # The windows are cut along the first axis.

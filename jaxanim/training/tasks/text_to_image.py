@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.data.clips import Clips
 from jaxanim.data.latents import latent_clips
-from jaxanim.diffusion.config import DiffusionConfig
+from jaxanim.diffusion.betas import Betas
 from jaxanim.media.images import contact_sheet, to_uint8
 from jaxanim.models.clip_text import CLIPText, CLIPTextConfig
 from jaxanim.models.shapes import fresh_params
@@ -48,7 +48,7 @@ class TextToImageTask:
     clips: Clips
     unet: UNetConfig
     text_encoder: CLIPTextConfig
-    diffusion: DiffusionConfig
+    diffusion: Betas
     drop_prompt: float = 0.3
     pairs: bool = True
     weigh_pixels: bool = False
