@@ -29,7 +29,7 @@ def parser() -> Parser:
     add("--system", default="magicanimate", choices=systems.names(), help="the method (default: %(default)s)")
     add("--reference", required=True, help="image of the character")
     add("--motion", required=True, help="video or folder of images of the system's cue, or folder of OpenPose JSON")
-    add("--out", required=True, help="video to write; a contact sheet is written beside it as a PNG")
+    add("--out", required=True, help="video to write, which is no input; a contact sheet is put beside it as a PNG")
     add("--weights", help="weights folder (default: weights/SYSTEM of this repository)")
     add("--base", help="weights folder of another base model, for systems that plug into one")
     add("--frames", type=whole(1), help="how many frames of the motion to take (default: all)")
@@ -44,7 +44,7 @@ def parser() -> Parser:
     add("--truth", help="the true video: adds it to the sheet and prints metrics as a last line of JSON")
     add("--mask", help="video of the true body mask (default: mask.mp4 beside the truth, if there)")
     add("--per-frame", action="store_true", help="with --truth, print the metrics of every frame too")
-    add("--sheet", help="where to write the contact sheet (default: the video's name with .png)")
+    add("--sheet", help="where to write the contact sheet (default: the video's name with .png, or _sheet.png)")
     add("--columns", type=whole(1, 64), default=8, help="pictures in a row of the sheet (%(default)s)")
     add_memory_options(options)
     return options
@@ -53,15 +53,16 @@ def parser() -> Parser:
 def animate(argv: Sequence[str] | None = None) -> None:
     """The program; raises InputError for input that cannot be used, before anything is written."""
     options = parser().parse_args(argv)
-    out = inputs.output_path(options.out)
-    sheet = inputs.output_path(options.sheet or str(out.with_suffix(".png")), (".png",), "--sheet")
     if options.mask and not options.truth:
         raise InputError(f"--mask is {options.mask}, and serves only with --truth, which is missing")
+    weights = options.weights or REPOSITORY / "weights" / options.system
+    reads = {f"--{name}": getattr(options, name) for name in ("reference", "motion", "base", "truth")}
+    reads |= {"--weights": weights, "--mask": options.mask or inputs.mask_beside(options.truth)}
+    out, sheet = inputs.output_paths(options.out, options.sheet, reads)
 
     reference = read_image(options.reference)
     motion = read_motion(options.motion, options.frames)
     frames = inputs.check_frames(options.frames, motion.num_frames, "--motion", options.motion)
-    weights = options.weights or REPOSITORY / "weights" / options.system
     system = systems.load(options.system, weights, options.base, dtype=options.dtype)
     inputs.check_windows(options.window, options.overlap, system.defaults)
     shape = inputs.choose_size(options.size, reference.shape[:2], system.frame_multiple, system.defaults)

@@ -1,5 +1,6 @@
 """Measures a system on unseen puppets: `python -m sample.evaluate CONFIG --seeds 950000:950032`."""
 
+import argparse
 import dataclasses
 import json
 import math
@@ -16,6 +17,7 @@ from jaxanim import systems
 from jaxanim.config_file import load_config
 from jaxanim.cpu import prepare_cpu
 from jaxanim.errors import InputError
+from jaxanim.media.outputs import check_outputs
 from jaxanim.metrics.evaluate import Case, Evaluation, Row, Variant, evaluate_cases, mean
 from jaxanim.metrics.face import load_face_network, measure_faces
 from jaxanim.metrics.puppet_cases import puppet_case
@@ -50,6 +52,7 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     changes = {name: getattr(options, name) for name in ("frames", "weights") if getattr(options, name)}
     config = dataclasses.replace(config, **changes)
     out = Path(options.out or f"out/{config.name}")
+    check_evaluation(config, options, out)
     deadline = time.monotonic() + 60 * (math.inf if options.limit_minutes is None else options.limit_minutes)
     wrong = not options.skip_wrong and not options.ablations
     cases = choose_cases(config, options.seeds, options.motions, wrong=wrong)
@@ -74,6 +77,30 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     print(json.dumps({"cases": len(rows)} | mean(rows.values())))
 
 
+def check_evaluation(config: Evaluation, options: argparse.Namespace, out: Path) -> None:
+    """Raises InputError where results in `out` would replace something that the evaluation reads."""
+    networks = {"weights": config.weights, "face": config.face}
+    networks |= {f"weights of {variant.name}": variant.weights for variant in config.variants}
+    reads = {name: path and REPOSITORY / path for name, path in networks.items()}
+    reads |= {"config": options.config, "--base": options.base, "--motions": options.motions}
+    reads |= {f"motion {folder.name}": folder for folder in motion_folders(options.motions)}
+    folders = [out, *(out / variant.name for variant in config.variants if options.ablations)]
+    for name in ("results.json", "sheet.png", "strips"):
+        check_outputs({f"--out {folder}: {name}": folder / name for folder in folders}, reads)
+
+
+def motion_folders(motions: str | None) -> list[Path]:
+    """The folders in --motions that hold OpenPose JSON, in order of name."""
+    if motions is None:
+        return []
+    if not Path(motions).is_dir():
+        raise InputError(f"--motions {motions} is not a folder")
+    folders = sorted(path for path in Path(motions).iterdir() if any(path.glob("*.json")))
+    if not folders:
+        raise InputError(f"--motions {motions} holds no folder with OpenPose JSON files in it")
+    return folders
+
+
 def choose_cases(
     config: Evaluation, identities: range, motions: str | None, *, wrong: bool
 ) -> dict[str, Callable[[], Case]]:
@@ -94,14 +121,9 @@ def choose_cases(
     pairs = list(zip(identities, others, strict=True))
     if motions is None:
         return {str(seed): partial(make, seed, other=other) for seed, other in pairs}
-    if not Path(motions).is_dir():
-        raise InputError(f"--motions {motions} is not a folder")
-    folders = sorted(path for path in Path(motions).iterdir() if any(path.glob("*.json")))
-    if not folders:
-        raise InputError(f"--motions {motions} holds no folder with OpenPose JSON files in it")
     return {
         f"{folder.name}/{seed}": partial(make, seed, other=other, motion=folder)
-        for folder in folders
+        for folder in motion_folders(motions)
         for seed, other in pairs
     }
 

@@ -65,14 +65,11 @@ def parser() -> Parser:
 def generate(argv: Sequence[str] | None = None) -> None:
     """The program; raises InputError for input that cannot be used, before anything is written."""
     options = parser().parse_args(argv)
-    out = inputs.output_path(options.out, (".png", *inputs.VIDEO_SUFFIXES))
+    reads = {"--weights": options.weights, "--control": options.control}
+    out, sheet = inputs.output_paths(options.out, options.sheet, reads, (".png", *inputs.VIDEO_SUFFIXES))
     picture = out.suffix.lower() == ".png"
     if picture and (options.frames or 1) > 1:
         raise InputError(f"--out is {out}, a picture, and --frames is {options.frames}; name a video such as x.mp4")
-    sheet = options.sheet or (None if picture else str(out.with_suffix(".png")))
-    sheet = sheet and inputs.output_path(sheet, (".png",), "--sheet")
-    if picture and sheet == out:
-        raise InputError(f"--sheet is {sheet}, which is --out too; give it another name")
 
     system = stable_diffusion.load(options.weights, dtype=options.dtype)
     defaults = system.defaults

@@ -11,6 +11,7 @@ from jaxanim.cues.densepose_from_pose import fits
 from jaxanim.cues.driving import CUES, TOLERANCE, Cue
 from jaxanim.errors import InputError
 from jaxanim.media.images import resize_and_crop
+from jaxanim.media.outputs import Paths, check_outputs, sheet_beside
 from jaxanim.media.video import Motion, read_video
 from jaxanim.systems import Defaults
 
@@ -28,6 +29,22 @@ def output_path(text: str, suffixes: tuple[str, ...] = VIDEO_SUFFIXES, option: s
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"{option} is {text}, and nothing can be written in {parent}")
     return path
+
+
+def output_paths(
+    out: str, sheet: str | None, reads: Paths, suffixes: tuple[str, ...] = VIDEO_SUFFIXES
+) -> tuple[Path, Path | None]:
+    """(--out, --sheet): paths that can be written and replace nothing that is read (`reads`, by option).
+
+    Without a wish the sheet of a video lies beside it, and a picture has none.
+    """
+    path = output_path(out, suffixes)
+    if sheet is None and path.suffix.lower() not in VIDEO_SUFFIXES:
+        check_outputs({"--out": path}, reads)
+        return path, None
+    table = output_path(sheet or str(sheet_beside(path, reads)), (".png",), "--sheet")
+    check_outputs({"--out": path, "--sheet": table}, reads)
+    return path, table
 
 
 def choose_size(
@@ -125,7 +142,11 @@ def read_mask(
     path: str | os.PathLike | None, truth: str | os.PathLike, frames: int, size: tuple[int, int]
 ) -> UInt8[np.ndarray, "frames height width"] | None:
     """The true body mask: the file given, or else `mask.mp4` beside the true video, or None."""
-    beside = Path(truth).parent / "mask.mp4"
-    if path is None and not beside.exists():
-        return None
-    return read_truth(path or beside, frames, size, "--mask")[..., 0]
+    path = path or mask_beside(truth)
+    return None if path is None else read_truth(path, frames, size, "--mask")[..., 0]
+
+
+def mask_beside(truth: str | os.PathLike | None) -> Path | None:
+    """`mask.mp4` in the true video's folder, if there is one."""
+    beside = None if truth is None else Path(truth).parent / "mask.mp4"
+    return beside if beside is not None and beside.exists() else None

@@ -36,10 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def put_together(options: argparse.Namespace) -> None:
     """Reads the parts, checks that they fit the base, and writes them."""
+    from jaxanim.media.outputs import check_outputs
     from jaxanim.systems.base_model import check_fits, load_base
     from jaxanim.systems.magicpose.system import load_parts, write
     from jaxanim.weights import base_folder
 
+    read = ("base", "appearance", "controlnet", "motion")
+    check_outputs({"OUT": options.out}, {f"--{name}": getattr(options, name) for name in read})
     parts, settings = load_parts(options.appearance)
     if options.controlnet:
         parts["controlnet"] = load_parts(options.controlnet)[0]["controlnet"]

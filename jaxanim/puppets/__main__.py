@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from jaxanim.errors import InputError
+from jaxanim.media.outputs import check_outputs
 from jaxanim.puppets.camera import CAMERAS
 from jaxanim.puppets.export import check_folder, write_clip
 from jaxanim.puppets.kinds import KINDS, kind_of
@@ -91,6 +92,8 @@ def run(arguments: list[str]) -> None:
     if args.camera not in CAMERAS:
         raise InputError(f"--camera is {args.camera!r}; it must be one of {', '.join(CAMERAS)}")
     check_folder(Path(args.out))
+    if args.motion is not None and Path(args.motion).exists():
+        check_outputs({"--out": args.out}, {"--motion": args.motion})
     motion = _motion(args.motion, args.character, seed)
     captured = isinstance(motion, Motion)
     if args.frames is None:

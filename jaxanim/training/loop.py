@@ -23,7 +23,7 @@ from jaxanim.training.partition import FlatParams, fingerprint, partition
 from jaxanim.training.signals import stop_signals
 from jaxanim.training.state import State, make_state, step_function
 from jaxanim.training.task import BatchingTask
-from jaxanim.training.workdir import export, is_writer, prepare, write_sheet
+from jaxanim.training.workdir import check_reads, export, is_writer, prepare, write_sheet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +47,11 @@ def train(experiment: Experiment, workdir: Path, fresh: bool = False) -> Outcome
     at the end loss.png and weights/ (the averaged parameters, as the task saves them). `fresh` removes these
     first.
 
-    Raises InputError if workdir holds a run of another config or is in use, and log.Diverged if the loss is
-    not finite.
+    Raises InputError if workdir holds a run of another config, is in use, or has something in it that the
+    experiment reads and the run would replace, and log.Diverged if the loss is not finite.
     """
     workdir = Path(workdir)
+    check_reads(experiment, workdir)
     with contextlib.ExitStack() as stack:
         if is_writer():
             stack.enter_context(locked(workdir / "lock", wait=False))

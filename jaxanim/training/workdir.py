@@ -10,12 +10,19 @@ import numpy as np
 from jaxanim.errors import InputError
 from jaxanim.media.files import atomic_path
 from jaxanim.media.images import write_png
+from jaxanim.media.outputs import check_outputs, paths_in
 from jaxanim.training.experiment import Experiment, describe, differences
 from jaxanim.training.partition import combine
 from jaxanim.training.state import State
 
 FOLDERS = ("checkpoints", "sheets", "weights")
 FILES = ("config.json", "metrics.jsonl", "loss.png")
+
+
+def check_reads(experiment: Experiment, workdir: Path) -> None:
+    """Raises InputError where the run would write over something that the experiment reads."""
+    written = {f"{name} of the working folder": workdir / name for name in (*FOLDERS, *FILES)}
+    check_outputs(written, paths_in(experiment))
 
 
 def prepare(experiment: Experiment, workdir: Path, fresh: bool) -> None:
