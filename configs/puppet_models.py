@@ -9,7 +9,7 @@ from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.motion import MotionConfig
 from jaxanim.models.unet import UNetConfig
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Sampling
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig
 from jaxanim.systems.magicpose.config import MagicPoseConfig
 
@@ -39,7 +39,7 @@ TEXT_ENCODER = CLIPTextConfig(
 )
 # Few steps that begin where the noise is: "leading" spacing would start them from latents that still hold signal.
 DIFFUSION = Betas(beta_schedule="linear", prediction_type="v_prediction", spacing="trailing")
-DEFAULTS = Defaults(size=(128, 128), steps=2, guidance=1.5)
+DEFAULTS = Sampling(size=(128, 128), steps=2, guidance=1.5)
 MAGICANIMATE = MagicAnimateConfig(
     text_encoder=TEXT_ENCODER,
     unet=dataclasses.replace(UNET, motion=MOTION, pool_frames=True),

@@ -36,7 +36,7 @@ CONFIG_CLASSES: dict[str, str] = {
     "CLIPTextConfig": "jaxanim.models.clip_text",
     "CLIPVisionConfig": "jaxanim.models.clip_vision",
     "FaceConfig": "jaxanim.models.face",
-    "Defaults": "jaxanim.systems.base",
+    "Sampling": "jaxanim.systems.base",
     "Betas": "jaxanim.diffusion.betas",
     "DiffusionConfig": "jaxanim.diffusion.betas",
     "Flow": "jaxanim.diffusion.flow",
@@ -285,6 +285,8 @@ def register_config(cls: type) -> type:
 
 
 _REGISTERED: dict[str, type] = {}
+# Names that older folders hold.
+_FORMERLY = {"Defaults": "Sampling"}
 
 
 def encode_config(config: Any) -> dict[str, Any]:
@@ -311,7 +313,7 @@ def _encode(value: Any) -> Any:
 def decode_config(encoded: Any, path: str | os.PathLike) -> Any:
     """The frozen dataclass that `encode_config` wrote; `path` is the file to name in the InputError."""
     try:
-        name = encoded["class"]
+        name = _FORMERLY.get(encoded["class"], encoded["class"])
         if name not in CONFIG_CLASSES:
             raise ValueError(f"the config class {name!r} is unknown")
         cls = _REGISTERED.get(name) or getattr(importlib.import_module(CONFIG_CLASSES[name]), name)

@@ -14,21 +14,39 @@ from jaxanim import systems
 from jaxanim.cpu import prepare_cpu
 from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, to_float, to_uint8, write_png
-from jaxanim.media.video import read_motion, write_video
+from jaxanim.media.video import write_video
 from jaxanim.metrics import compare, summary, table
+from jaxanim.systems.base import Entry, Memory, choose
 from sample import inputs
-from sample.arguments import Parser, add_memory_options, memory_options, number, run, size, whole
+from sample.arguments import Parser, add_fields, add_memory_options, number, run, said, size, whole
+from sample.driving import add_needs, open_motion, read_driving
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def parser() -> Parser:
-    """The program's options."""
-    options = Parser("sample.animate", description=__doc__, allow_abbrev=False)
+def system_parser(**options) -> Parser:
+    """The option that says which other options there are."""
+    options = Parser("sample.animate", allow_abbrev=False, **options)
+    options.add_argument(
+        "--system",
+        default=systems.DEFAULT,
+        choices=systems.names(),
+        help="the method, which --help then explains (default: %(default)s)",
+    )
+    return options
+
+
+def parser(entry: Entry) -> Parser:
+    """The program's options for one system."""
+    options = system_parser(description=__doc__)
     add = options.add_argument
-    add("--system", default="magicanimate", choices=systems.names(), help="the method (default: %(default)s)")
     add("--reference", required=True, help="image of the character")
-    add("--motion", required=True, help="video or folder of images of the system's cue, or folder of OpenPose JSON")
+    form = " and ".join(f"{cue.name} ({cue.form})" for cue in entry.needs.cues)
+    add(
+        "--motion",
+        required=True,
+        help=f"video, folder of images, folder of OpenPose JSON, or skeleton.json: {form}",
+    )
     add("--out", required=True, help="video to write, which is no input; a contact sheet is put beside it as a PNG")
     add("--weights", help="weights folder (default: weights/SYSTEM of this repository)")
     add("--base", help="weights folder of another base model, for systems that plug into one")
@@ -46,29 +64,36 @@ def parser() -> Parser:
     add("--per-frame", action="store_true", help="with --truth, print the metrics of every frame too")
     add("--sheet", help="where to write the contact sheet (default: the video's name with .png, or _sheet.png)")
     add("--columns", type=whole(1, 64), default=8, help="pictures in a row of the sheet (%(default)s)")
+    add_needs(options, entry.needs)
+    add_fields(options, entry.module.Options, f"of {entry.title}")
     add_memory_options(options)
     return options
 
 
 def animate(argv: Sequence[str] | None = None) -> None:
     """The program; raises InputError for input that cannot be used, before anything is written."""
-    options = parser().parse_args(argv)
+    entry = systems.entry(system_parser(add_help=False).parse_known_args(argv)[0].system)
+    options = parser(entry).parse_args(argv)
     if options.mask and not options.truth:
         raise InputError(f"--mask is {options.mask}, and serves only with --truth, which is missing")
     weights = options.weights or REPOSITORY / "weights" / options.system
     reads = {f"--{name}": getattr(options, name) for name in ("reference", "motion", "base", "truth")}
+    reads |= {
+        f"--{name.replace('_', '-')}": getattr(options, name, None)
+        for name in ("reference_motion", "reference_mask")
+    }
     reads |= {"--weights": weights, "--mask": options.mask or inputs.mask_beside(options.truth)}
     out, sheet = inputs.output_paths(options.out, options.sheet, reads)
 
     reference = read_image(options.reference)
-    motion = read_motion(options.motion, options.frames)
-    frames = inputs.check_frames(options.frames, motion.num_frames, "--motion", options.motion)
+    motion = open_motion(options.motion, options.frames)
+    frames = inputs.check_frames(options.frames, motion.frames, "--motion", options.motion)
     system = systems.load(options.system, weights, options.base, dtype=options.dtype)
     inputs.check_windows(options.window, options.overlap, system.defaults)
-    shape = inputs.choose_size(options.size, reference.shape[:2], system.frame_multiple, system.defaults)
-    driving = inputs.driving_frames(
-        motion, options.motion, frames, shape, reference.shape[:2], options.pose_size, system.cue
-    )
+    frames = inputs.fit_frames(options.frames, frames, system.grid)
+    shape = inputs.choose_size(options.size, reference.shape[:2], system.grid.side, system.defaults)
+    driving = read_driving(options, entry.needs, motion, frames, shape, reference.shape[:2])
+    shown = entry.needs.show(driving, shape)
     reference = resize_and_crop(reference, shape)
     truth = mask = None
     if options.truth:
@@ -79,23 +104,27 @@ def animate(argv: Sequence[str] | None = None) -> None:
         "steps": options.steps or system.defaults.steps,
         "guidance": system.defaults.guidance if options.guidance is None else options.guidance,
     }
-    own = {name: getattr(options, name) for name in ("window", "overlap")} | memory_options(options)
+    own = said(options, entry.module.Options, Memory) | {
+        name: getattr(options, name) for name in ("window", "overlap") if getattr(options, name) is not None
+    }
+    sampling, own, memory = choose(entry, system.defaults, own | chosen)
     started = time.perf_counter()
     with tqdm(desc="denoising", unit="step", total=chosen["steps"]) as bar:
         result = system.animate(
             to_float(reference),
-            driving.astype(np.float32) / 255,
+            driving,
             key=jax.random.key(options.seed),
+            sampling=sampling,
+            options=own,
+            memory=memory,
             report=lambda done, total: _show(bar, done, total),
-            **chosen,
-            **{name: value for name, value in own.items() if value is not None},
         )
         result = to_uint8(np.asarray(result))
     seconds = time.perf_counter() - started
 
     write_video(out, result, fps=options.fps or motion.fps or system.defaults.fps)
     columns = np.linspace(0, frames - 1, min(frames, options.columns)).round().astype(int)
-    rows = [("reference", [reference]), ("motion", driving[columns]), ("result", result[columns])]
+    rows = [("reference", [reference]), ("motion", shown[columns]), ("result", result[columns])]
     if truth is not None:
         rows.append(("truth", truth[columns]))
     write_png(sheet, contact_sheet(rows, [f"frame {i}" for i in columns]))

@@ -1,16 +1,18 @@
 """The command line of the sampling programs: one sentence on stderr and exit code 2 for anything wrong."""
 
 import argparse
+import dataclasses
+import inspect
 import math
 import re
 import sys
+import types
+import typing
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jaxanim.errors import InputError
 from jaxanim.weights import DTYPES
-
-SAMPLER_OPTIONS = ("guidance_in_turn", "windows_at_once", "frames_at_once", "vae_tile")
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,9 +44,51 @@ def add_memory_options(options: Parser) -> None:
     add("--vae-tile", type=whole(64), metavar="PIXELS", help="decode in tiles of this side; exact (default: whole)")
 
 
-def memory_options(parsed: argparse.Namespace) -> dict:
-    """Of what `add_memory_options` added, the options of a system's sampler; None where nothing was said."""
-    return {name: getattr(parsed, name) for name in SAMPLER_OPTIONS}
+def add_fields(options: Parser, kind: type, title: str) -> None:
+    """Adds an argument for every field of a frozen dataclass: its name, its type (choices where that is a Literal),
+    and as help what the docstring says of it. Nothing said is None."""
+    group, explained = options.add_argument_group(title), attributes(kind)
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        default = "" if field.default is None else f" (default: {_shown(field.default)})"
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            default=None,
+            help=(explained.get(field.name, "") + default).replace("%", "%%"),
+            **_taken(hints[field.name]),
+        )
+
+
+def attributes(kind: type) -> dict[str, str]:
+    """The Attributes section of a class's docstring, by name."""
+    _, _, section = (inspect.getdoc(kind) or "").partition("Attributes:\n")
+    entries = re.findall(r"^  (\w+(?:, \w+)*): (.+(?:\n    .+)*)", section.partition("\n\n")[0], re.MULTILINE)
+    return {name: " ".join(text.split()) for names, text in entries for name in names.split(", ")}
+
+
+def _shown(default: Any) -> Any:
+    return {True: "yes", False: "no"}[default] if isinstance(default, bool) else default
+
+
+def _taken(hint: Any) -> dict[str, Any]:
+    """argparse's keywords for values of a type."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        (hint,) = (one for one in typing.get_args(hint) if one is not type(None))
+    if typing.get_origin(hint) is typing.Literal:
+        choices = typing.get_args(hint)
+        return {"choices": choices, "type": type(choices[0])}
+    return {
+        bool: {"action": argparse.BooleanOptionalAction},
+        int: {"type": whole()},
+        float: {"type": number()},
+        str: {},
+    }[hint]
+
+
+def said(parsed: argparse.Namespace, *kinds: type) -> dict[str, Any]:
+    """Of the fields of these dataclasses, those that the arguments name with a value."""
+    names = [field.name for kind in kinds for field in dataclasses.fields(kind)]
+    return {name: getattr(parsed, name) for name in names if getattr(parsed, name, None) is not None}
 
 
 def size(text: str) -> tuple[int, int]:
@@ -56,20 +100,23 @@ def size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+def whole(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
     """A parser of whole numbers from `low` to `high`."""
+    least = "" if low is None else f" of at least {low}"
     most = "" if high is None else f" and at most {high}"
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[+-]?\d+", text) or int(text) < low or (high is not None and int(text) > high):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {low}{most}")
+        inside = re.fullmatch(r"[+-]?\d+", text) and (low is None or int(text) >= low)
+        if not inside or (high is not None and int(text) > high):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number{least}{most}")
         return int(text)
 
     return parse
 
 
-def number(low: float, *, above: bool = False) -> Callable[[str], float]:
+def number(low: float = -math.inf, *, above: bool = False) -> Callable[[str], float]:
     """A parser of finite numbers of at least (or, with `above`, above) `low`."""
+    bound = "" if low == -math.inf else f" above {low:g}" if above else f" of at least {low:g}"
 
     def parse(text: str) -> float:
         try:
@@ -77,8 +124,7 @@ def number(low: float, *, above: bool = False) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not math.isfinite(value) or value < low or (above and value == low):
-            bound = f"above {low:g}" if above else f"of at least {low:g}"
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number {bound}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number{bound}")
         return value
 
     return parse

@@ -22,6 +22,7 @@ from jaxanim.metrics.evaluate import Case, Evaluation, Row, Variant, evaluate_ca
 from jaxanim.metrics.face import load_face_network, measure_faces
 from jaxanim.metrics.puppet_cases import puppet_case
 from jaxanim.metrics.report import legend, results_table, write_sheet
+from jaxanim.systems.base import choose
 from jaxanim.weights import fingerprint
 from sample.animate import REPOSITORY
 from sample.arguments import Parser, number, run, seeds, whole
@@ -115,7 +116,7 @@ def choose_cases(
         frames=config.frames,
         size=config.size,
         kind=config.kind,
-        cue=systems.cue(config.system),
+        needs=systems.entry(config.system).needs,
         shape=config.shape,
     )
     pairs = list(zip(identities, others, strict=True))
@@ -163,6 +164,7 @@ def run_variant(
         **config.options,
         **variant.options,
     }
+    sampling, own, memory = choose(system.entry, system.defaults, options)
     settings = {
         "system": config.system,
         "weights": weights,
@@ -178,7 +180,9 @@ def run_variant(
     measure = measure_faces(load_face_network(REPOSITORY / config.face)) if config.face else None
 
     def animate(reference, driving):
-        return system.animate(reference, driving, key=jax.random.key(0), **options)
+        return system.animate(
+            reference, driving, key=jax.random.key(0), sampling=sampling, options=own, memory=memory
+        )
 
     with tqdm(total=len(cases), desc=variant.name, unit="case") as bar:
 

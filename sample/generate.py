@@ -1,6 +1,7 @@
 """Pictures and videos from words, by Stable Diffusion 1.5, ControlNet and AnimateDiff."""
 
 import argparse
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -15,9 +16,9 @@ from jaxanim.cpu import prepare_cpu
 from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, to_uint8, write_png
 from jaxanim.media.video import read_video, write_video
-from jaxanim.systems import stable_diffusion
+from jaxanim.systems.base import Memory, generator
 from sample import inputs
-from sample.arguments import Parser, add_memory_options, memory_options, number, run, size, whole
+from sample.arguments import Parser, add_memory_options, number, run, said, size, whole
 
 TEACHING = """
 examples:
@@ -27,9 +28,9 @@ examples:
   a video            --weights W_WITH_MOTION_MODULES --prompt "waves" --frames 16 --out waves.mp4
   on a small device  ... --dtype float16 --guidance-in-turn --frames-at-once 1 --vae-tile 256
 
-The weights folder is one of system "stable_diffusion", with networks vae, text_encoder and unet, and for --control
-also controlnet. The same seed gives the same picture at the same size; other programs draw their starting noise in
-another way, so their seeds give other pictures.
+The weights folder has networks vae, text_encoder and unet, and for --control also controlnet. The same seed gives
+the same picture at the same size; other programs draw their starting noise in another way, so their
+seeds give other pictures.
 """
 
 
@@ -40,7 +41,7 @@ def parser() -> Parser:
         "sample.generate", description=__doc__, epilog=TEACHING, formatter_class=form, allow_abbrev=False
     )
     add = options.add_argument
-    add("--weights", required=True, help="weights folder of a stable_diffusion")
+    add("--weights", required=True, help="weights folder of a system that words drive")
     add("--prompt", required=True, help="what to show")
     add("--negative", default="", help="what to lead away from (default: nothing)")
     add("--out", required=True, help="picture (.png) or video (.mp4, .mov, .mkv) to write")
@@ -71,35 +72,34 @@ def generate(argv: Sequence[str] | None = None) -> None:
     if picture and (options.frames or 1) > 1:
         raise InputError(f"--out is {out}, a picture, and --frames is {options.frames}; name a video such as x.mp4")
 
-    system = stable_diffusion.load(options.weights, dtype=options.dtype)
+    system = generator(options.weights, dtype=options.dtype)
     defaults = system.defaults
     inputs.check_windows(options.window, options.overlap, defaults)
     frames = options.frames or (1 if picture else defaults.window)
     if frames > 1 and system.config.unet.motion is None:
         raise InputError(f"--weights {options.weights} has no motion modules, so it makes pictures, not {out.name}")
-    shape = inputs.choose_size(options.size, defaults.size, system.frame_multiple, defaults)
+    shape = inputs.choose_size(options.size, defaults.size, system.grid.side, defaults)
     control = None
     if options.control is not None:
         if system.config.controlnet is None:
             raise InputError(f"--weights {options.weights} has no network 'controlnet', which --control needs")
         control = read_control(options.control, frames, shape)
 
-    own = {name: getattr(options, name) for name in ("window", "overlap")} | memory_options(options)
-    steps = options.steps or defaults.steps
+    changed = {name: getattr(options, name) for name in ("steps", "guidance", "window", "overlap")}
+    sampling = dataclasses.replace(defaults, **{name: to for name, to in changed.items() if to is not None})
     started = time.perf_counter()
-    with tqdm(desc="denoising", unit="step", total=steps) as bar:
+    with tqdm(desc="denoising", unit="step", total=sampling.steps) as bar:
         result = system.generate(
             options.prompt,
             negative=options.negative,
             size=shape,
             frames=frames,
             key=jax.random.key(options.seed),
-            steps=steps,
-            guidance=options.guidance,
+            sampling=sampling,
             control=None if control is None else control.astype(np.float32) / 255,
             control_scale=options.control_scale,
             report=lambda done, total: bar.update(done - bar.n),
-            **{name: value for name, value in own.items() if value is not None},
+            memory=Memory(**said(options, Memory)),
         )
         result = to_uint8(np.asarray(result))
     seconds = time.perf_counter() - started

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxanim.cues.densepose_from_pose import fits
-from jaxanim.cues.driving import CUES, TOLERANCE, Cue
+from jaxanim.cues.driving import DENSEPOSE, TOLERANCE, Cue
 from jaxanim.errors import InputError
 from jaxanim.media.images import resize_and_crop
 from jaxanim.media.outputs import Paths, check_outputs, sheet_beside
 from jaxanim.media.video import Motion, read_video
-from jaxanim.systems import Defaults
+from jaxanim.systems.base import Grid, Sampling
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 
@@ -48,7 +48,7 @@ def output_paths(
 
 
 def choose_size(
-    asked: tuple[int, int] | None, reference: tuple[int, int], multiple: int, defaults: Defaults
+    asked: tuple[int, int] | None, reference: tuple[int, int], multiple: int, defaults: Sampling
 ) -> tuple[int, int]:
     """The (height, width) to animate at, each a multiple of what the system takes.
 
@@ -80,7 +80,20 @@ def check_frames(asked: int | None, available: int, option: str, path: str | os.
     return asked or available
 
 
-def check_windows(window: int | None, overlap: int | None, defaults: Defaults) -> None:
+def fit_frames(asked: int | None, available: int, grid: Grid) -> int:
+    """How many of the frames that there are a system makes; InputError where a number was asked for that it does
+    not make, or there are too few."""
+    fitting, (multiple, plus) = grid.at_most(available), grid.frames
+    if fitting < 1 or (asked is not None and fitting != asked):
+        near = [frames for frames in (fitting, fitting + multiple) if frames > 0]
+        raise InputError(
+            f"--frames is {available}: this system makes {multiple} n + {plus} frames, such as "
+            f"{' or '.join(map(str, near))}"
+        )
+    return fitting
+
+
+def check_windows(window: int | None, overlap: int | None, defaults: Sampling) -> None:
     """Raises InputError unless windows, as asked for or else by default, overlap by less than a window."""
     window, overlap = window or defaults.window, defaults.overlap if overlap is None else overlap
     if overlap >= window:
@@ -94,7 +107,7 @@ def driving_frames(
     size: tuple[int, int],
     reference_size: tuple[int, int],
     pose_size: tuple[int, int] | None = None,
-    cue: str = "densepose",
+    cue: Cue = DENSEPOSE,
 ) -> UInt8[np.ndarray, "frames height width 3"]:
     """A motion's first frames as the cue that a system takes, of `size` (height, width), cropped as the reference.
 
@@ -102,31 +115,30 @@ def driving_frames(
       reference_size: of the reference file.
       pose_size: the size of the picture that keypoints belong to. Without it they are taken to belong to the
         reference's, or, if they reach beyond that, are brought into the middle of the frame.
-      cue: a name of `jaxanim.cues.driving.CUES`.
+      cue: one of pictures.
 
     Raises:
       InputError: there is no person in any of the frames, or a video shows something else than the cue.
     """
-    kind = CUES[cue]
     if motion.keypoints is None:
         drawn = resize_and_crop(motion.frames[:frames], size)
     else:
         keypoints = {name: values[:frames] for name, values in motion.keypoints.items()}
         fitting = fits(keypoints["pose_keypoints_2d"], reference_size)
         canvas = pose_size or (reference_size if fitting else None)
-        drawn = kind.draw(keypoints, canvas, size, str(path))
-    body = np.abs(drawn.astype(int) - kind.background).max(-1) > TOLERANCE
-    if body.mean((1, 2)).max() < kind.smallest or drawn.std((1, 2)).max() < 1:
+        drawn = cue.look.draw(keypoints, canvas, size, str(path))
+    body = np.abs(drawn.astype(int) - cue.look.background).max(-1) > TOLERANCE
+    if body.mean((1, 2)).max() < cue.look.smallest or drawn.std((1, 2)).max() < 1:
         raise InputError(f"--motion {path} has no person in it: all of its {frames} frames are background")
-    if motion.keypoints is None and not kind.looks_right(drawn):
-        raise _wrong_cue(path, kind)
+    if motion.keypoints is None and not cue.look.looks_right(drawn):
+        raise _wrong_cue(path, cue)
     return drawn
 
 
-def _wrong_cue(path: str | os.PathLike, kind: Cue) -> InputError:
-    form = f"it should show {kind.form}, but most of its pixels have other colours"
-    article = "an" if kind.name[0] in "AEIOU" else "a"
-    return InputError(f"--motion {path} is not {article} {kind.name} video: {form}")
+def _wrong_cue(path: str | os.PathLike, cue: Cue) -> InputError:
+    form = f"it should show {cue.form}, but most of its pixels have other colours"
+    article = "an" if cue.name[0] in "AEIOU" else "a"
+    return InputError(f"--motion {path} is not {article} {cue.name} video: {form}")
 
 
 def read_truth(

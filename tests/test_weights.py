@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from jaxanim import weights
 from jaxanim.errors import InputError
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Sampling
 from jaxanim.weights import (
     fingerprint,
     load_config,
@@ -63,7 +63,7 @@ def folder(tmp_path, params):
         tmp_path / "w",
         networks,
         system="magicanimate",
-        settings={"defaults": Defaults(size=(64, 96), guidance=3.0)},
+        settings={"defaults": Sampling(size=(64, 96), guidance=3.0)},
         metadata={"psnr": 21.5},
     )
     return tmp_path / "w"
@@ -99,7 +99,7 @@ def test_what_was_saved_comes_back(folder, params):
     assert {name: load_config(folder, name) for name in loaded} == {name: one for name, (one, _) in loaded.items()}
     with pytest.raises(InputError, match="has no network 'controlnet', only unet, vae"):
         load_config(folder, "controlnet")
-    assert load_settings(folder) == {"defaults": Defaults(size=(64, 96), guidance=3.0)}
+    assert load_settings(folder) == {"defaults": Sampling(size=(64, 96), guidance=3.0)}
     assert read_description(folder)["metadata"] == {"psnr": 21.5}
 
 
@@ -248,7 +248,7 @@ print("sharded")
 def test_each_device_reads_its_own_slice(tmp_path):
     rng = np.random.default_rng(0)
     params = {"to_q": {"kernel": rng.normal(size=(8, 6))}, "norm": {"scale": rng.normal(size=3)}}
-    save_weights(tmp_path, {"vae": (Defaults(), params)}, system="vae")
+    save_weights(tmp_path, {"vae": (Sampling(), params)}, system="vae")
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
     run = subprocess.run(
         [sys.executable, "-c", SHARDED, str(tmp_path)], capture_output=True, text=True, env=environment

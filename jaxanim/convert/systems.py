@@ -10,7 +10,7 @@ from jaxanim.convert.parts import Part, find_parts
 from jaxanim.convert.source import find_weights, open_source, read_json
 from jaxanim.diffusion.betas import Betas
 from jaxanim.errors import InputError
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Sampling
 
 MAGICANIMATE_FOLDERS = ("densepose_controlnet", "appearance_encoder", "temporal_attention")
 # A diffusers pipeline's folders that hold networks, and the networks' names here.
@@ -188,9 +188,9 @@ def _check_equal(what: str, value: Any, where: str, other: Any) -> None:
 
 def _settings(system: str, diffusion: Betas | None) -> dict[str, Any]:
     if system == "magicanimate":  # its own sampler, whatever the base's is
-        return {"diffusion": Betas(beta_schedule="linear"), "defaults": Defaults()}
+        return {"diffusion": Betas(beta_schedule="linear"), "defaults": Sampling()}
     if system == "magicpose":
-        return {"diffusion": diffusion or Betas(), "defaults": Defaults(steps=50, guidance=7.0)}
+        return {"diffusion": diffusion or Betas(), "defaults": Sampling(steps=50, guidance=7.0)}
     if system in ("stable_diffusion", "image_variations", "animatediff", "controlnet"):
         return {"diffusion": diffusion or Betas()}
     return {}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from jaxanim.cues.driving import Driving
 from jaxanim.errors import InputError
 from jaxanim.media.files import atomic_path
 from jaxanim.media.images import to_float, to_uint8
@@ -26,7 +27,7 @@ class Variant:
     Attributes:
       name: of the row.
       weights: another weights folder, for what needs its own training; None for the evaluation's.
-      options: keyword arguments of `System.animate`.
+      options: fields of `Sampling`, of the system's `Options` and of `Memory`, by name.
       budget: the training that its weights had, in words, for the table.
     """
 
@@ -50,7 +51,7 @@ class Evaluation:
       kind: of character.
       shape: of their bodies, see `jaxanim.metrics.puppet_cases.SHAPES`; None for those that trainings know.
       face: weights folder of a face network (`jaxanim.metrics.face`); None measures no faces.
-      options: further keyword arguments of `System.animate`.
+      options: further fields, as a variant's.
       variants: the rows of the ablation table.
     """
 
@@ -72,15 +73,18 @@ class Evaluation:
 class Case:
     """One video to be made, and the truth about it; pixels uint8.
 
-    `wrong_reference` shows another identity, to measure how much of the result comes from the reference; `face` and
+    `shown` are pictures of the driving. `wrong_reference` shows another identity, to measure how much of the result
+    comes from the reference, and `wrong_driving` is the same motion beside it; `face` and
     `reference_face` hold the 68 true landmarks of each frame and of the reference.
     """
 
     reference: UInt8[np.ndarray, "height width 3"]
-    driving: UInt8[np.ndarray, "frames height width 3"]
+    driving: Driving
+    shown: UInt8[np.ndarray, "frames height width 3"]
     truth: UInt8[np.ndarray, "frames height width 3"]
     mask: UInt8[np.ndarray, "frames height width"]
     wrong_reference: UInt8[np.ndarray, "height width 3"] | None = None
+    wrong_driving: Driving | None = None
     face: Float[np.ndarray, "frames 68 3"] | None = None
     reference_face: Float[np.ndarray, "68 3"] | None = None
 
@@ -88,9 +92,9 @@ class Case:
 # Metrics by name; None where there is no finite number.
 Row = dict[str, float | None]
 
-# reference in [-1, 1], driving in [0, 1] -> frames in [-1, 1]
+# reference in [-1, 1], driving -> frames in [-1, 1]
 Animate = Callable[
-    [Float[np.ndarray, "height width 3"], Float[np.ndarray, "frames height width 3"]],
+    [Float[np.ndarray, "height width 3"], Driving],
     Float[np.ndarray, "frames height width 3"],
 ]
 
@@ -105,16 +109,15 @@ def score(animate: Animate, case: Case, measure: Measure | None = None) -> tuple
     same truth. `measure` adds metrics of its own. `seconds` is the time that animating took, in the first case
     with compilation.
     """
-    driving = case.driving.astype(np.float32) / 255
     started = time.perf_counter()
-    result = to_uint8(np.asarray(animate(to_float(case.reference), driving)))
+    result = to_uint8(np.asarray(animate(to_float(case.reference), case.driving)))
     seconds = time.perf_counter() - started
     scores = compare(result, case.truth, case.reference, case.mask)
     if measure is not None:
         scores |= measure(result, case)
-    videos = [("motion", case.driving), ("result", result), ("truth", case.truth)]
+    videos = [("motion", case.shown), ("result", result), ("truth", case.truth)]
     if case.wrong_reference is not None:
-        wrong = to_uint8(np.asarray(animate(to_float(case.wrong_reference), driving)))
+        wrong = to_uint8(np.asarray(animate(to_float(case.wrong_reference), case.wrong_driving or case.driving)))
         scores["psnr_subject_wrong"] = psnr(wrong, case.truth, case.mask)
         videos.append(("other identity", wrong))
     return summary(scores) | {"seconds": round(seconds, 2)}, videos

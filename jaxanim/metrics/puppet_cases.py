@@ -3,12 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
-
-from jaxanim.cues import openpose
+from jaxanim.cues.driving import DENSEPOSE, Needs
 from jaxanim.errors import InputError
 from jaxanim.metrics.evaluate import Case
-from jaxanim.puppets import Character, Clip, make_character, motion_from_openpose, puppet_clip
+from jaxanim.puppets import Character, make_character, motion_from_openpose, puppet_clip
+from jaxanim.puppets.driving import driving_of, labels_of
 from jaxanim.puppets.identity import Human
 from jaxanim.puppets.seeds import stream
 
@@ -27,7 +26,7 @@ def puppet_case(
     frames: int,
     size: tuple[int, int],
     kind: str = "human",
-    cue: str = "densepose",
+    needs: Needs = Needs(cues=(DENSEPOSE,)),
     shape: str | None = None,
     motion: Path | None = None,
     other: int | None = None,
@@ -37,7 +36,7 @@ def puppet_case(
     Args:
       frames: of the video; fewer if the captured motion is shorter.
       size: (height, width).
-      cue: what drives the system, a name of `jaxanim.cues.driving.CUES`.
+      needs: of the system that is to be driven.
       shape: a name of SHAPES gives the character a body such as no training has seen; "unusual" one of them,
         chosen by the seed.
       motion: a folder of OpenPose JSON files, fitted to the character's proportions.
@@ -49,18 +48,22 @@ def puppet_case(
         captured = motion_from_openpose(motion, character)
         frames = min(frames, captured.frames)
     clip = puppet_clip(seed, frames, size, kind, captured, character=character)
-    wrong = None if other is None else puppet_clip(other, frames, size, kind).reference
-    faces = clip.keypoints.face[:, 0], clip.reference_clip.keypoints.face[0, 0]
-    return Case(clip.reference, driving(clip, cue), clip.frames, clip.mask, wrong, *faces)
-
-
-def driving(clip: Clip, cue: str) -> np.ndarray:
-    """The clip's own motion, drawn as a cue: uint8 [frames, height, width, 3]."""
-    if cue == "densepose":
-        return clip.densepose
-    if not (clip.keypoints.body[..., 2] > 0).any():
-        raise InputError(f"cue is {cue!r}: the character has no human keypoints to draw")
-    return openpose.draw(clip.keypoints, clip.frames.shape[1:3])
+    driving = driving_of(clip)
+    if lacking := needs.lacking(driving):
+        known = "" if driving.keypoints else ", for it has no human keypoints to draw"
+        raise InputError(f"a {kind} cannot drive what needs {' and '.join(lacking)}{known}")
+    wrong = None if other is None else puppet_clip(other, frames, size, kind)
+    return Case(
+        clip.reference,
+        driving,
+        needs.show(driving, size),
+        clip.frames,
+        clip.mask,
+        wrong_reference=wrong and wrong.reference,
+        wrong_driving=wrong and dataclasses.replace(driving, still=labels_of(wrong.reference_clip)),
+        face=clip.keypoints.face[:, 0],
+        reference_face=clip.reference_clip.keypoints.face[0, 0],
+    )
 
 
 def reshaped(character: Character, shape: str | None) -> Character:

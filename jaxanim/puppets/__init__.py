@@ -1,7 +1,8 @@
 """The puppet world: articulated characters drawn from a seed, with exact ground truth for every frame."""
 
 from jaxanim.cues.openpose import Keypoints
-from jaxanim.puppets.clip import Clip, Skeleton
+from jaxanim.cues.skeleton import Skeleton
+from jaxanim.puppets.clip import Clip
 from jaxanim.puppets.kinds import KINDS, Character
 from jaxanim.puppets.motion import Motion
 from jaxanim.puppets.openpose_motion import motion_from_openpose

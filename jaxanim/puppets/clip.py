@@ -1,25 +1,12 @@
 """What rendering returns: frames, and every label that belongs to them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxanim.cues.openpose import Keypoints
-
-
-@dataclass(frozen=True)
-class Skeleton:
-    """A character's skeleton graph.
-
-    points: names. edges: pairs of point indices. segments: named groups of edge indices (a leg, the spine,
-    ...), each connected, together holding every edge once.
-    """
-
-    points: tuple[str, ...]
-    edges: tuple[tuple[int, int], ...]
-    segments: Mapping[str, tuple[int, ...]]
+from jaxanim.cues.skeleton import Skeleton
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxanim.cues.skeleton import Skeleton
 from jaxanim.puppets.animal_parts import (
     Animal,
     box_around,
@@ -13,7 +14,6 @@ from jaxanim.puppets.animal_parts import (
     scaled,
     turned,
 )
-from jaxanim.puppets.clip import Skeleton
 from jaxanim.puppets.motion import Motion, drift, pose_to_pose, wave
 from jaxanim.puppets.posed import Posed
 from jaxanim.puppets.seeds import stream

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from jaxanim.cues.openpose import Keypoints
-from jaxanim.puppets.clip import Skeleton
+from jaxanim.cues.skeleton import Skeleton
 from jaxanim.puppets.face import Head, mouth_curves
 from jaxanim.puppets.identity import Look
 from jaxanim.puppets.paint import View

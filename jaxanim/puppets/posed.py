@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxanim.puppets.clip import Skeleton
+from jaxanim.cues.skeleton import Skeleton
 from jaxanim.puppets.face import Head
 from jaxanim.puppets.shapes import Group
 

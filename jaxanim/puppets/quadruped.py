@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxanim.cues.skeleton import Skeleton
 from jaxanim.puppets.animal_parts import (
     Animal,
     bezier,
@@ -17,7 +18,6 @@ from jaxanim.puppets.animal_parts import (
     triangle,
     turned,
 )
-from jaxanim.puppets.clip import Skeleton
 from jaxanim.puppets.motion import Motion, blinks, drift, ease, glances, wave
 from jaxanim.puppets.posed import Posed
 from jaxanim.puppets.seeds import stream

@@ -1,5 +1,8 @@
-"""The five published systems, each a composition of the shared layers."""
+"""The published systems, each a composition of the shared layers; a folder here is a system (`base.Entry`)."""
 
-from jaxanim.systems.base import Defaults, System, cue, load, names
+from jaxanim.systems.base import Memory, Sampling, System, entry, load, names
 
-__all__ = ["Defaults", "System", "cue", "load", "names"]
+# What the program that animates takes where no system is named.
+DEFAULT = "magicanimate"
+
+__all__ = ["DEFAULT", "Memory", "Sampling", "System", "entry", "load", "names"]

@@ -19,6 +19,7 @@ from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import ControlNetConfig, controlnet_config
 from jaxanim.models.motion import MAGICANIMATE
 from jaxanim.models.unet import UNetConfig
+from jaxanim.systems.base import Memory
 from jaxanim.systems.magicanimate.animate import Options, _Denoise
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.systems.magicanimate.denoise import embed_pose
@@ -67,7 +68,7 @@ def sides(small: bool):
         )
         params["empty_prompt"] = text
         embedded = embed_pose(params, config, pose[None])[0]  # once a video
-        denoise = _Denoise(config, Options(window=frames, overlap=0), guided=True)
+        denoise = _Denoise(config, Options(), Memory(), window=frames, overlap=0, guided=True)
         step = jax.tree.map(lambda column: column[0], config.diffusion.walk(2))
         return compiled(denoise, params, reference, embedded, jnp.float32(GUIDANCE), x, step)
 

@@ -26,9 +26,11 @@ from jaxanim.models.motion import ANIMATEDIFF_V3
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet import UNetConfig
 from jaxanim.models.vae import to_pixels
+from jaxanim.systems.base import Memory
 from jaxanim.systems.magicanimate import animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
-from jaxanim.systems.stable_diffusion import StableDiffusionConfig, generate
+from jaxanim.systems.stable_diffusion import generate
+from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
 from jaxanim.weights import config_in_dtype
 from tests.bench.measure import GIB
 
@@ -114,14 +116,14 @@ def system_config(what: str, dtype: str, small: bool):
 
 
 def animatediff(config, options, params, frames, side):
-    denoise = generate._Denoise(config, generate.Options(**options), guided=True)
+    denoise = generate._Denoise(config, Memory(**options), window=16, overlap=4, guided=True)
     text, x = f32(1, 77, config.unet.cross_attention_dim), f32(1, frames, side, side, 4)
     networks = {"unet": params["unet"]}
     return jax.jit(denoise), (networks, text, text, None, f32(), f32(), x, first_step(config))
 
 
 def magicanimate(config, options, params, frames, side):
-    denoise = animate._Denoise(config, animate.Options(**options), guided=True)
+    denoise = animate._Denoise(config, animate.Options(), Memory(**options), window=16, overlap=4, guided=True)
     params = params | {"empty_prompt": f32(77, config.unet.cross_attention_dim)}
     pose = jax.ShapeDtypeStruct((frames, side, side, config.unet.block_out_channels[0]), config.unet.dtype)
     args = params, f32(side, side, 4), pose, f32(), f32(frames, side, side, 4), first_step(config)

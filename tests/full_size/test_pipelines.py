@@ -10,7 +10,7 @@ pytest.importorskip("transformers")
 from jaxanim.diffusion.betas import Betas
 from jaxanim.models.motion import ANIMATEDIFF_V3
 from jaxanim.models.unet import UNetConfig
-from jaxanim.systems.stable_diffusion import StableDiffusionConfig
+from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
 from tests.models.sd_oracle import relative_error
 from tests.systems import sd_pipelines
 

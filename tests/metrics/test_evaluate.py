@@ -5,6 +5,7 @@ import chex
 import numpy as np
 import pytest
 
+from jaxanim.cues.driving import Driving
 from jaxanim.errors import InputError
 from jaxanim.media.images import read_image
 from jaxanim.metrics.evaluate import Case, evaluate_cases, mean, score
@@ -16,12 +17,12 @@ def make_case(seed, frames=5):
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 256, (frames, 16, 12, 3), dtype=np.uint8)
     mask = np.where(rng.random((frames, 16, 12)) > 0.6, 255, 0).astype(np.uint8)
-    return Case(truth[0] // 4 * 3, truth, truth, mask, wrong_reference=truth[0] // 4)
+    return Case(truth[0] // 4 * 3, Driving({"video": truth}), truth, truth, mask, wrong_reference=truth[0] // 4)
 
 
 def halfway(reference, driving):
     """Between the reference and what drives it, which in these cases is the truth."""
-    return 0.5 * (reference + 2 * driving - 1)
+    return 0.5 * (reference + 2 * (driving.pictures["video"] / np.float32(255)) - 1)
 
 
 def test_score_measures_the_result_the_baseline_and_the_wrong_identity():

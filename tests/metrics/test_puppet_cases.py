@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxanim.cues import openpose
+from jaxanim.cues.driving import DENSEPOSE, OPENPOSE, Needs
 from jaxanim.errors import InputError
 from jaxanim.metrics.puppet_cases import SHAPES, puppet_case, reshaped
 from jaxanim.puppets import make_character, puppet_clip
@@ -13,14 +14,14 @@ SIZE = (64, 64)
 
 def test_the_driving_pictures_are_the_cue_s():
     clip = puppet_clip(950_001, 4, SIZE)
-    dense, pose = (puppet_case(950_001, frames=4, size=SIZE, cue=cue) for cue in ("densepose", "openpose"))
-    np.testing.assert_array_equal(dense.driving, clip.densepose)
-    np.testing.assert_array_equal(pose.driving, openpose.draw(clip.keypoints, SIZE))
+    dense, pose = (puppet_case(950_001, frames=4, size=SIZE, needs=Needs((cue,))) for cue in (DENSEPOSE, OPENPOSE))
+    np.testing.assert_array_equal(dense.shown, clip.densepose)
+    np.testing.assert_array_equal(pose.shown, openpose.draw(clip.keypoints, SIZE))
     for case in (dense, pose):
         np.testing.assert_array_equal(case.truth, clip.frames)
         np.testing.assert_array_equal(case.face, clip.keypoints.face[:, 0])
     with pytest.raises(InputError, match="no human keypoints to draw"):
-        puppet_case(950_001, frames=2, size=SIZE, cue="openpose", kind="fish")
+        puppet_case(950_001, frames=2, size=SIZE, needs=Needs((OPENPOSE,)), kind="fish")
 
 
 @pytest.mark.parametrize("shape", SHAPES)

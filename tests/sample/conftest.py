@@ -36,31 +36,31 @@ def write_openpose(folder, body):
 
 
 @dataclasses.dataclass(frozen=True)
-class TinySystem:
-    """Shows the reference with the part map mixed in, by a weight from its file, and some noise."""
+class TinyConfig:
+    """Of a system that shows the reference with the part map mixed in, by a weight from its file, and some noise."""
 
-    share: float
     defaults: object
     calls: list
-    name: str = "magicanimate"
-    frame_multiple: int = 8
-    cue: str = "densepose"
 
-    def animate(self, reference, motion, *, key, steps=None, guidance=None, report=None, **options):
-        self.calls.append({"steps": steps, "guidance": guidance, "shape": motion.shape} | options)
-        for step in range(0 if report is None else steps):
-            report(step + 1, steps)
+    def run(self, share, config, reference, driving, *, key, sampling, options, memory, report=None):
+        motion = driving.pictures["densepose"].astype(np.float32) / 255
+        said = {name: getattr(sampling, name) for name in ("steps", "guidance")} | {"shape": motion.shape}
+        for now, before in ((sampling, self.defaults), (options, type(options)()), (memory, type(memory)())):
+            said |= {k: v for k, v in vars(now).items() if v != vars(before)[k]}
+        self.calls.append(said)
+        for step in range(0 if report is None else sampling.steps):
+            report(step + 1, sampling.steps)
         noise = 0.1 * jax.random.normal(key, motion.shape)
-        return np.clip((1 - self.share) * reference + self.share * (2 * motion - 1) + noise, -1, 1)
+        return jax.numpy.clip((1 - share) * reference + share * (2 * motion - 1) + noise, -1, 1)
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """(weights folder, list of the calls made to `animate`): the tiny system in the place of magicanimate."""
     from jaxanim import systems, weights
-    from jaxanim.systems.base import Defaults
+    from jaxanim.systems.base import Grid, Sampling, System
 
-    defaults, calls = Defaults(size=(64, 64), steps=3, guidance=2.0, fps=12, window=4, overlap=1), []
+    defaults, calls = Sampling(size=(64, 64), steps=3, guidance=2.0, fps=12, window=4, overlap=1), []
     weights.save_weights(
         tmp_path / "weights",
         {"mix": (defaults, {"share": np.full((4,), 0.25, np.float32)})},
@@ -70,7 +70,8 @@ def tiny(tmp_path, monkeypatch):
     def load(name, folder, base=None, dtype=None):
         networks = weights.load_weights(folder, system=name, networks=("mix",))
         config, params = networks["mix"]
-        return TinySystem(float(params["share"][0]), config, calls)
+        made = TinyConfig(config, calls)
+        return System(systems.entry(name), made, float(params["share"][0]), Grid(8), made.run)
 
     monkeypatch.setattr(systems, "load", load)
     return tmp_path / "weights", calls

@@ -9,7 +9,7 @@ import pytest
 from jaxanim.media.images import read_image, write_png
 from jaxanim.media.video import read_video, write_video
 from jaxanim.models.tokenizer import build_word_tokenizer
-from jaxanim.systems import stable_diffusion
+from jaxanim.systems.stable_diffusion.system import save
 from sample.generate import main
 from tests.systems.test_stable_diffusion import IMAGE, VIDEO, params_of
 
@@ -24,7 +24,7 @@ def weights(tmp_path_factory):
     for name, config, source in (("image", IMAGE, IMAGE), ("video", VIDEO, VIDEO), ("plain", without, IMAGE)):
         folder = tmp_path_factory.mktemp(name)
         tokenizer = build_word_tokenizer(["red", "bird"], folder / "tokenizer", length=8)
-        stable_diffusion.save(params_of(source), config, tokenizer, folder)
+        save(params_of(source), config, tokenizer, folder)
         folders[name] = folder
     return folders
 

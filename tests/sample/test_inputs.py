@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from jaxanim.cues import openpose
+from jaxanim.cues.driving import OPENPOSE
 from jaxanim.errors import InputError
 from jaxanim.media.video import read_motion, write_video
 from jaxanim.puppets import puppet_clip
-from jaxanim.systems import Defaults
+from jaxanim.systems import Sampling
 from sample.inputs import choose_size, driving_frames, read_mask, read_truth
 
 
@@ -60,14 +61,14 @@ def test_truth_and_mask_are_resized_and_cropped_alike(puppet):
     ],
 )
 def test_size_is_the_wish_or_the_references_at_most_of_the_trained_area(asked, reference, expected):
-    assert choose_size(asked, reference, 8, Defaults(size=(64, 64))) == expected
+    assert choose_size(asked, reference, 8, Sampling(size=(64, 64))) == expected
 
 
 def test_nearest_sizes_are_named_once_and_never_zero():
     with pytest.raises(InputError, match="nearest such sizes are 8x64 and 8x72"):
-        choose_size((65, 8), (10, 10), 8, Defaults())
+        choose_size((65, 8), (10, 10), 8, Sampling())
     with pytest.raises(InputError, match=r"nearest such sizes are 8x64$"):
-        choose_size((64, 3), (10, 10), 8, Defaults())
+        choose_size((64, 3), (10, 10), 8, Sampling())
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def changed(folder, target, change):
 
 
 def drawn(folder, size=(64, 48), reference=(64, 48), **options):
-    return driving_frames(read_motion(folder), folder, 10, size, reference, cue="openpose", **options)
+    return driving_frames(read_motion(folder), folder, 10, size, reference, cue=OPENPOSE, **options)
 
 
 def test_openpose_json_is_drawn_with_hands_and_face(openpose_folder, clip):

@@ -11,7 +11,9 @@ from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.tokenizer import build_word_tokenizer, load_tokenizer
 from jaxanim.models.unet import MotionConfig
 from jaxanim.models.vae import VAEConfig
-from jaxanim.systems.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from jaxanim.systems.base import Sampling
+from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
+from jaxanim.systems.stable_diffusion.system import StableDiffusion
 from tests.models import sd_oracle as oracle
 from tests.models.sd_oracle import TINY, diffusers, torch
 
@@ -134,7 +136,7 @@ def run_ours(system: StableDiffusion, noise, *, size, steps, guidance=7.5, contr
     """Our pixels [frames, height, width, 3] in [0, 1]."""
     control = None if control is None else control[None] / np.float32(255)
     made = system.generate(
-        PROMPT, negative=NEGATIVE, size=size, frames=len(noise), noise=noise, steps=steps, guidance=guidance,
-        control=control,
+        PROMPT, negative=NEGATIVE, size=size, frames=len(noise), noise=noise, control=control,
+        sampling=Sampling(steps=steps, guidance=guidance),
     )  # fmt: skip
     return np.asarray(made) / 2 + 0.5

@@ -1,5 +1,6 @@
 """MagicAnimate's sampler against a literal loop over steps, windows and branches, as the released pipeline does it."""
 
+import dataclasses
 import functools
 
 import chex
@@ -12,13 +13,15 @@ from jaxanim.errors import InputError
 from jaxanim.models.controlnet import ControlNet
 from jaxanim.models.unet import UNet
 from jaxanim.models.vae import VAE
+from jaxanim.systems.base import Memory, Sampling, choose
+from jaxanim.systems.magicanimate import SYSTEM
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.denoise import appearance_features, embed_pose, per_entry, predict
-from jaxanim.systems.magicanimate.system import MagicAnimate
 from tests.systems import literal as written_out
 from tests.systems.tiny import CONFIG, FLAT, tiny
 
 FRAMES, SIDE = 7, 32
+SAMPLING = Sampling(steps=2, guidance=2.0, window=4, overlap=1)
 
 
 def inputs():
@@ -31,7 +34,7 @@ def inputs():
 def run(sizes=CONFIG, **changes):
     config, params = tiny(sizes=sizes)
     reference, motion = inputs()
-    arguments = {"steps": 2, "guidance": 2.0, "options": Options(window=4, overlap=1)} | changes
+    arguments = {"sampling": SAMPLING} | changes
     return animate(params, config, reference, motion, key=jax.random.key(1), **arguments)
 
 
@@ -89,11 +92,13 @@ def test_is_the_released_pipeline_done_literally():
 
 
 def test_guidance_one_needs_no_unconditional_branch():
-    chex.assert_trees_all_close(run(guidance=1.0), literal(guidance=1.0), atol=2e-5)
+    chex.assert_trees_all_close(
+        run(sampling=dataclasses.replace(SAMPLING, guidance=1.0)), literal(guidance=1.0), atol=2e-5
+    )
 
 
 def test_windows_one_by_one_equal_all_at_once():
-    one = run(FLAT, options=Options(window=4, overlap=1, windows_at_once=1, frames_at_once=1))
+    one = run(FLAT, memory=Memory(windows_at_once=1, frames_at_once=1))
     chex.assert_trees_all_close(one, run(FLAT), atol=1e-5)
 
 
@@ -130,8 +135,9 @@ def test_both_branches_at_once_equal_two_calls():
     ids=lambda change: next(iter(change)),
 )
 def test_every_option_of_the_ablations_changes_the_video(change):
-    plain = {"window": 4, "overlap": 2}
-    changed, whole = run(FLAT, options=Options(**plain | change)), run(FLAT, options=Options(**plain))
+    plain = dataclasses.replace(SAMPLING, overlap=2)
+    sampling, options, _ = choose(SYSTEM, plain, change)
+    changed, whole = run(FLAT, sampling=sampling, options=options), run(FLAT, sampling=plain)
     chex.assert_equal_shape([changed, whole])
     assert float(jnp.abs(changed - whole).max()) > 1e-4
 
@@ -139,10 +145,10 @@ def test_every_option_of_the_ablations_changes_the_video(change):
 def test_without_temporal_layers_frames_are_independent():
     config, params = tiny(sizes=FLAT)
     reference, motion = inputs()
-    options = Options(window=4, overlap=0, temporal=False)
+    sampling, options = dataclasses.replace(SAMPLING, overlap=0), Options(temporal=False)
 
     def frames(motion):
-        arguments = {"key": jax.random.key(1), "steps": 2, "guidance": 2.0, "options": options}
+        arguments = {"key": jax.random.key(1), "sampling": sampling, "options": options}
         return animate(params, config, reference, motion, **arguments)
 
     changed = frames(motion.at[3].set(0.5))
@@ -151,11 +157,7 @@ def test_without_temporal_layers_frames_are_independent():
 
 
 def test_options_that_do_not_exist_are_named():
-    config, params = tiny()
-    reference, motion = inputs()
-    system = MagicAnimate(config, params)
-    assert system.frame_multiple == 8
-    with pytest.raises(InputError, match="'wibdow' is not one of"):
-        system.animate(reference, motion, key=jax.random.key(0), wibdow=3)
+    with pytest.raises(InputError, match="'wibdow' is not one of MagicAnimate's: average"):
+        choose(SYSTEM, SAMPLING, {"wibdow": 3})
     with pytest.raises(InputError, match="layout is 'round'"):
-        Options(layout="round")
+        choose(SYSTEM, SAMPLING, {"layout": "round"})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxanim import systems
+from jaxanim.cues.driving import Driving
 from jaxanim.errors import InputError
 from jaxanim.models.clip_vision import IMAGE_MEAN, IMAGE_STD, CLIPVision, CLIPVisionConfig
 from jaxanim.models.controlnet import ControlNet
@@ -16,6 +17,7 @@ from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import build_word_tokenizer
 from jaxanim.models.unet import UNet
 from jaxanim.models.vae import VAE
+from jaxanim.systems.base import Sampling
 from jaxanim.systems.magicanimate.animate import animate
 from jaxanim.systems.magicanimate.losses import TRAINABLE_CLIP, loss
 from jaxanim.systems.magicanimate.system import save
@@ -76,7 +78,9 @@ def test_the_embedding_stands_in_place_of_the_text_written_out():
         latents = written_out.ddim(noise, guided, np.linspace(0.00085, 0.012, 1000), steps=2)
         latents = jnp.asarray(latents, jnp.float32)
         truth = jnp.clip(vae({"params": params["vae"]}, latents[None] / scale, method="decode")[0], -1, 1)
-        result = animate(params, config, reference, motion, key=jax.random.key(1), steps=2, guidance=guidance)
+        result = animate(
+            params, config, reference, motion, key=jax.random.key(1), sampling=Sampling(steps=2, guidance=guidance)
+        )
         assert float(jnp.std(result)) > 0.05
         chex.assert_trees_all_close(result, truth, atol=2e-5)
 
@@ -99,9 +103,9 @@ def test_saved_weights_load_and_animate_as_before(tmp_path, tokenizer):
     save(params, config, tokenizer, tmp_path)
     system = systems.load("magicanimate", tmp_path)
     assert system.config.image_encoder == CLIP
-    reference, motion = np.zeros((32, 32, 3), np.float32), np.full((3, 32, 32, 3), 0.5, np.float32)
-    video = system.animate(reference, motion, key=jax.random.key(0))
-    other = system.animate(reference + 0.5, motion, key=jax.random.key(0))
+    reference, motion = np.zeros((32, 32, 3), np.float32), np.full((3, 32, 32, 3), 128, np.uint8)
+    video = system.animate(reference, Driving({"densepose": motion}), key=jax.random.key(0))
+    other = system.animate(reference + 0.5, Driving({"densepose": motion}), key=jax.random.key(0))
     chex.assert_tree_all_finite(video)
     assert float(jnp.abs(video - other).max()) > 1e-3
 

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from jaxanim import systems
-from jaxanim.cues.densepose import colour_parts
+from jaxanim.cues.densepose import colored
+from jaxanim.cues.driving import Driving
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
 from jaxanim.media.images import to_float
 from jaxanim.models.tokenizer import build_word_tokenizer
 from jaxanim.models.vae import to_latents, to_pixels
+from jaxanim.systems.magicanimate.animate import Options
 from jaxanim.systems.magicanimate.decoder_task import DecoderTask
 from jaxanim.systems.magicanimate.estimates import digest, estimates
 from jaxanim.systems.magicanimate.system import save
@@ -55,8 +57,9 @@ def test_estimates_decoded_are_the_frames_that_the_system_animates(start):
     (reference, *_) = np.random.default_rng(index).choice(5, 4, replace=False)
     assert reference not in order
     animated = system.animate(
-        to_float(clip["frames"][reference]), colour_parts(clip["parts"][order]), key=jax.random.key(index), window=3,
-        overlap=0, temporal=False,
+        to_float(clip["frames"][reference]), Driving({"densepose": colored(clip["parts"][order])}),
+        key=jax.random.key(index), sampling=dataclasses.replace(system.defaults, window=3, overlap=0),
+        options=Options(temporal=False),
     )  # fmt: skip
     latents = jnp.asarray(element["estimates"], jnp.float32)
     decoded = jnp.clip(to_pixels(system.params["vae"], FLAT.vae, latents[None])[0], -1, 1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxanim.models.tokenizer import build_word_tokenizer
+from jaxanim.systems.base import Memory, Sampling
 from jaxanim.systems.magicanimate.animate import Options, _Denoise, animate
 from jaxanim.systems.magicanimate.system import load, save
 from tests.systems.tiny import FLAT, tiny
@@ -19,10 +20,9 @@ def inputs(frames=7, side=32):
     return reference, jnp.asarray(rng.uniform(0, 1, (frames, side, side, 3)), jnp.float32)
 
 
-def run(config, params, **options):
-    chosen = Options(window=4, overlap=1, **options)
-    key = jax.random.key(1)
-    return np.asarray(animate(params, config, *inputs(), key=key, steps=2, guidance=2.0, options=chosen))
+def run(config, params, **memory):
+    sampling, key = Sampling(steps=2, guidance=2.0, window=4, overlap=1), jax.random.key(1)
+    return np.asarray(animate(params, config, *inputs(), key=key, sampling=sampling, memory=Memory(**memory)))
 
 
 def test_guidance_in_turn_and_tiles_give_the_same_frames():
@@ -41,7 +41,9 @@ def test_guidance_in_turn_needs_less_memory():
     pose = jnp.zeros((frames, side, side, config.unet.block_out_channels[0]))
 
     def working(in_turn):
-        denoise = _Denoise(config, Options(window=frames, guidance_in_turn=in_turn), guided=True)
+        denoise = _Denoise(
+            config, Options(), Memory(guidance_in_turn=in_turn), window=frames, overlap=4, guided=True
+        )
         step = jax.tree.map(lambda column: column[0], config.diffusion.walk(25))
         args = params, jnp.zeros((side, side, 4)), pose, jnp.float32(2), x, step
         return jax.jit(denoise).lower(*args).compile().memory_analysis().temp_size_in_bytes

@@ -16,7 +16,7 @@ from jaxanim.errors import InputError
 from jaxanim.media.images import to_float
 from jaxanim.models.tokenizer import build_word_tokenizer, load_tokenizer
 from jaxanim.models.vae import to_pixels
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Sampling
 from jaxanim.systems.magicanimate.animate import Options, animate_latents
 from jaxanim.systems.magicanimate.pixel_task import PixelTask, sample_frames
 from jaxanim.systems.magicanimate.system import save
@@ -28,7 +28,7 @@ from tests.systems.tiny import FLAT, tiny
 
 CLIPS = PuppetClips(seeds=(0, 3), frames=4, span=50, size=(32, 32))
 KEY = jax.random.key(3)
-CONFIG = dataclasses.replace(FLAT, defaults=Defaults(size=(32, 32), steps=1, guidance=1.0))
+CONFIG = dataclasses.replace(FLAT, defaults=Sampling(size=(32, 32), steps=1, guidance=1.0))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def run(config, params, batch, key):
 def test_what_learns_is_what_the_sampler_samples(start, sampled):
     """The frames that the user's sampler makes of the same image in two steps, without temporal layers."""
     batch, params, _ = sampled
-    two = dataclasses.replace(task(start).config, defaults=Defaults(size=(32, 32), steps=2, guidance=1.0))
+    two = dataclasses.replace(task(start).config, defaults=Sampling(size=(32, 32), steps=2, guidance=1.0))
     latents = run(two, params, batch, KEY)
     clips = [CLIPS[i]["frames"] for i in range(3)]
     clip = next(c for c in clips if any(np.array_equal(batch["frames"][0, 0], frame) for frame in c))
@@ -76,7 +76,8 @@ def test_what_learns_is_what_the_sampler_samples(start, sampled):
     animated = [
         animate_latents(
             params, CONFIG, jnp.asarray(to_float(clip[i])), colour_parts(batch["parts"][0]), key=KEY,
-            steps=2, guidance=1.0, options=Options(window=2, overlap=0, temporal=False, share_noise=False),
+            sampling=Sampling(steps=2, guidance=1.0, window=2, overlap=0),
+            options=Options(temporal=False, share_noise=False),
         )
         for i in others
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jaxanim import systems
+from jaxanim.cues.driving import Driving
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
 from jaxanim.media.images import read_image
@@ -193,8 +194,8 @@ def test_a_channel_that_the_decoder_ignores_counts_for_nothing(trained, tmp_path
 def test_the_trained_system_loads_and_animates(trained):
     system = systems.load("magicanimate", trained / "two" / "weights")
     video = system.animate(
-        np.zeros((*SIZE, 3), np.float32), np.zeros((5, *SIZE, 3), np.float32), key=jax.random.key(0), window=4,
-        overlap=1,
+        np.zeros((*SIZE, 3), np.float32), Driving({"densepose": np.zeros((5, *SIZE, 3), np.uint8)}),
+        key=jax.random.key(0), sampling=dataclasses.replace(system.defaults, window=4, overlap=1),
     )  # fmt: skip
     chex.assert_shape(video, (5, *SIZE, 3))
     chex.assert_tree_all_finite(video)

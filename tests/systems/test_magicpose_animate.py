@@ -14,6 +14,7 @@ from jaxanim.models.controlnet import ControlNet
 from jaxanim.models.unet import UNet
 from jaxanim.models.unet_config import image_form
 from jaxanim.models.vae import VAE
+from jaxanim.systems.base import Memory, Sampling
 from jaxanim.systems.conditions import embed_pose, per_entry
 from jaxanim.systems.magicpose.animate import Options, animate, window_offset
 from jaxanim.systems.magicpose.denoise import appearance, predict, predict_both
@@ -21,6 +22,7 @@ from tests.systems import literal as written_out
 from tests.systems.tiny_pose import FLAT, tiny_pose
 
 FRAMES, SIDE = 7, 32
+SAMPLING = Sampling(steps=2, guidance=2.0, window=4, overlap=1)
 
 
 def inputs():
@@ -33,7 +35,7 @@ def inputs():
 def run(**changes):
     config, params = tiny_pose()
     reference, motion = inputs()
-    arguments = {"steps": 2, "guidance": 2.0, "options": Options(window=4, overlap=1)} | changes
+    arguments = {"sampling": SAMPLING} | changes
     return animate(params, config, reference, motion, key=jax.random.key(1), **arguments)
 
 
@@ -89,9 +91,9 @@ def test_is_the_released_pipeline_done_literally():
     assert float(jnp.std(result)) > 0.05
     chex.assert_trees_all_close(result, literal(), atol=5e-5)
     # Branches and windows one after another say the same.
-    options = Options(window=4, overlap=1, guidance_in_turn=True, windows_at_once=1, frames_at_once=1)
-    chex.assert_trees_all_close(run(options=options), result, atol=2e-5)
-    still = run(options=Options(window=4, overlap=1, move_windows=False))
+    memory = Memory(guidance_in_turn=True, windows_at_once=1, frames_at_once=1)
+    chex.assert_trees_all_close(run(memory=memory), result, atol=2e-5)
+    still = run(options=Options(move_windows=False))
     assert float(jnp.abs(still - result).max()) > 1e-4
 
 
@@ -117,8 +119,7 @@ def test_without_motion_modules_frames_are_independent_and_share_their_noise():
     reference, motion = inputs()
 
     def frames(motion):
-        arguments = {"steps": 2, "guidance": 2.0, "options": Options(window=4, overlap=1)}
-        return animate(params, config, reference, motion, key=jax.random.key(1), **arguments)
+        return animate(params, config, reference, motion, key=jax.random.key(1), sampling=SAMPLING)
 
     whole = frames(motion)
     changed = frames(motion.at[3].set(motion[0]))
@@ -130,9 +131,9 @@ def test_without_motion_modules_frames_are_independent_and_share_their_noise():
 def test_a_video_of_one_window_is_not_torn_apart():
     config, params = tiny_pose(sizes=FLAT)
     reference, motion = inputs()
-    arguments = {"key": jax.random.key(1), "steps": 1, "guidance": 1.0}
+    arguments = {"key": jax.random.key(1), "sampling": dataclasses.replace(SAMPLING, steps=1, guidance=1.0)}
     moving, still = (
-        animate(params, config, reference, motion[:4], options=Options(4, 1, move_windows=moves), **arguments)
+        animate(params, config, reference, motion[:4], options=Options(move_windows=moves), **arguments)
         for moves in (True, False)
     )
     chex.assert_trees_all_equal(moving, still)
@@ -140,7 +141,7 @@ def test_a_video_of_one_window_is_not_torn_apart():
 
 def test_impossible_options_are_named():
     with pytest.raises(InputError, match="overlap is 4: with a window of 4 it is 0 to 3"):
-        Options(window=4, overlap=4)
+        Sampling(window=4, overlap=4)
     config, _ = tiny_pose()
     with pytest.raises(InputError, match=r"unet\.readers is 'mid_up': MagicPose's is 'all'"):
         dataclasses.replace(config, unet=dataclasses.replace(config.unet, readers="mid_up"))

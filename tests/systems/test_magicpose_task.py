@@ -12,6 +12,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jaxanim import systems
+from jaxanim.cues.driving import Driving
 from jaxanim.data.poses import PosedClips
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
@@ -113,6 +114,14 @@ def test_a_stage_draws_what_it_can_do_without_poses_and_with_them(trained, name)
     assert sheet.std() > 0
 
 
+def black(frames):
+    return Driving({"openpose": np.zeros((frames, *SIZE, 3), np.uint8)})
+
+
+def windowed(system, **changes):
+    return dataclasses.replace(system.defaults, window=4, overlap=1, **changes)
+
+
 def test_the_base_is_bit_identical_after_steps_and_can_be_swapped(trained):
     folder, base = weights(trained, "two"), networks(trained / "base")
     system = systems.load("magicpose", folder)
@@ -123,7 +132,7 @@ def test_the_base_is_bit_identical_after_steps_and_can_be_swapped(trained):
     chex.assert_trees_all_equal(swapped.params["controlnet"], system.params["controlnet"])
     reference = np.zeros((*SIZE, 3), np.float32)
     videos = [
-        part.animate(reference, np.zeros((3, *SIZE, 3), np.float32), key=jax.random.key(0), window=4, overlap=1)
+        part.animate(reference, black(3), key=jax.random.key(0), sampling=windowed(part))
         for part in (system, swapped)
     ]
     chex.assert_tree_all_finite(videos)
@@ -191,8 +200,7 @@ def test_motion_is_put_into_the_base(trained):
     system = systems.load("magicpose", weights(trained, "three"))
     assert system.config.unet.motion == CONFIG.unet.motion
     video = system.animate(
-        np.zeros((*SIZE, 3), np.float32), np.zeros((5, *SIZE, 3), np.float32), key=jax.random.key(0), window=4,
-        overlap=1, guidance=1.0,
+        np.zeros((*SIZE, 3), np.float32), black(5), key=jax.random.key(0), sampling=windowed(system, guidance=1.0),
     )  # fmt: skip
     chex.assert_shape(video, (5, *SIZE, 3))
     chex.assert_tree_all_finite(video)

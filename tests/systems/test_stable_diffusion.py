@@ -15,8 +15,10 @@ from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import build_word_tokenizer
 from jaxanim.models.unet import MotionConfig, UNetConfig
 from jaxanim.systems import stable_diffusion
-from jaxanim.systems.stable_diffusion import StableDiffusion, StableDiffusionConfig
-from jaxanim.systems.stable_diffusion.generate import Options, _Denoise
+from jaxanim.systems.base import Memory, choose
+from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
+from jaxanim.systems.stable_diffusion.generate import _Denoise
+from jaxanim.systems.stable_diffusion.system import StableDiffusion, load, save
 from tests.systems.tiny import ENCODER, ONE_LEVEL, random_params
 from tests.systems.tiny import FLAT as TINY
 
@@ -53,8 +55,12 @@ def run(system, **changes):
     video = system.config.unet.motion is not None
     control = np.random.default_rng(3).uniform(size=(1, *SIZE, 3)).astype(np.float32)
     arguments = {"negative": "fog", "size": SIZE, "frames": 6 if video else 1, "key": jax.random.key(1)}
-    arguments |= {"steps": 2, "guidance": 3.0, "control": control, "window": 4, "overlap": 1}
-    return np.asarray(system.generate("red bird", **arguments | changes))
+    arguments |= {"steps": 2, "guidance": 3.0, "control": control, "window": 4, "overlap": 1} | changes
+    own = {"negative", "size", "frames", "key", "noise", "control", "control_scale"}
+    said = {name: value for name, value in arguments.items() if name not in own}
+    sampling, _, memory = choose(stable_diffusion.SYSTEM, system.defaults, said)
+    call = {name: value for name, value in arguments.items() if name in own}
+    return np.asarray(system.generate("red bird", **call, sampling=sampling, memory=memory))
 
 
 @pytest.mark.parametrize("kind", ["image", "control", "video"])
@@ -90,7 +96,7 @@ def test_guidance_in_turn_needs_less_memory():
     text, x, embedding = jnp.zeros((1, 8, 8)), jnp.zeros((1, 1, side, side, 4)), jnp.zeros((1, 1, side, side, 8))
 
     def working(in_turn):
-        denoise = _Denoise(IMAGE, Options(guidance_in_turn=in_turn), guided=True)
+        denoise = _Denoise(IMAGE, Memory(guidance_in_turn=in_turn), window=16, overlap=4, guided=True)
         step = jax.tree.map(lambda column: column[0], IMAGE.diffusion.walk(25))
         args = params, text, text, embedding, jnp.float32(2), jnp.float32(1), x, step
         return jax.jit(denoise).lower(*args).compile().memory_analysis().temp_size_in_bytes
@@ -121,8 +127,8 @@ def test_other_words_seeds_and_scales_compile_nothing_new(system):
 def test_half_precision_holds_half_the_bytes_and_nearly_the_same_picture(
     system, tokenizer, tmp_path, dtype, tolerance
 ):
-    stable_diffusion.save(system.params, system.config, tokenizer, tmp_path)
-    whole, half = stable_diffusion.load(tmp_path), stable_diffusion.load(tmp_path, dtype=dtype)
+    save(system.params, system.config, tokenizer, tmp_path)
+    whole, half = load(tmp_path), load(tmp_path, dtype=dtype)
     size = [sum(leaf.nbytes for leaf in jax.tree.leaves(s.params)) for s in (whole, half)]
     assert size[0] == 2 * size[1]
     expected, made = run(whole), run(half)
@@ -133,8 +139,8 @@ def test_half_precision_holds_half_the_bytes_and_nearly_the_same_picture(
 def test_saving_and_loading_keeps_config_and_picture(system, tokenizer, tmp_path):
     params = jax.tree.map(lambda x: x.astype(jnp.float16).astype(jnp.float32), system.params)
     system = dataclasses.replace(system, params=params)
-    stable_diffusion.save(params, system.config, tokenizer, tmp_path)
-    again = stable_diffusion.load(tmp_path)
+    save(params, system.config, tokenizer, tmp_path)
+    again = load(tmp_path)
     assert again.config == system.config
     np.testing.assert_array_equal(run(again), run(system))
 

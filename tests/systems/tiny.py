@@ -15,7 +15,7 @@ from jaxanim.models.motion import MotionConfig
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet import UNetConfig
 from jaxanim.models.vae import VAEConfig
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Sampling
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 
 ENCODER = {
@@ -39,7 +39,7 @@ CONFIG = MagicAnimateConfig(
     ),
     controlnet=ControlNetConfig(conditioning_embedding_out_channels=(4, 4, 4, 4), **ENCODER),
     diffusion=Betas(beta_schedule="linear"),
-    defaults=Defaults(size=(32, 32), steps=2, guidance=2.0),
+    defaults=Sampling(size=(32, 32), steps=2, guidance=2.0),
 )  # fmt: skip
 # What the stages' end-to-end tests hold: the gradient and the update of every layer take the compiler their time, and
 # the equations' tests ask for all.

@@ -8,7 +8,7 @@ import jax
 from jaxanim.diffusion.betas import Betas
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet_config import image_form
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Sampling
 from jaxanim.systems.magicpose.config import MagicPoseConfig, MultiSourceConfig
 from tests.systems import tiny
 from tests.systems.tiny import Tiny, random_params
@@ -19,7 +19,7 @@ CONFIG = MagicPoseConfig(
     unet=dataclasses.replace(tiny.CONFIG.unet, readers="all", pool_frames=False),
     controlnet=tiny.CONFIG.controlnet,
     diffusion=Betas(),
-    defaults=Defaults(size=(32, 32), steps=2, guidance=2.0),
+    defaults=Sampling(size=(32, 32), steps=2, guidance=2.0),
 )
 
 FLAT = tiny.flat(CONFIG)

@@ -7,3 +7,8 @@ losses.py    Eqs. 5 to 7: the two training stages and image-video joint training
 task.py      the stages as training tasks
 system.py    loading weights, the call that the programs use
 """
+
+from jaxanim.cues.driving import DENSEPOSE, Needs
+from jaxanim.systems.base import Entry
+
+SYSTEM = Entry("magicanimate", "MagicAnimate", needs=Needs(cues=(DENSEPOSE,)))

@@ -6,7 +6,7 @@ blocks once for both guidance branches.
 """
 
 import dataclasses
-from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from jaxanim.diffusion.windows import (
     predict_windows,
     shared_noise,
 )
-from jaxanim.errors import InputError
+from jaxanim.systems.base import Memory, Report, Sampling
 from jaxanim.systems.conditions import decode, encode_inputs, per_entry
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.systems.magicanimate.denoise import predict, read_reference
@@ -32,44 +32,27 @@ from jaxanim.systems.magicanimate.denoise import predict, read_reference
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Choices at sampling time, the ablations of the paper's Table 2 among them.
+    """The ablations of the paper's Table 2, and how windows lie.
 
     Attributes:
-      window: frames the network sees at once, K.
-      overlap: frames that neighbouring windows share, s.
       layout: "closed_loop" as released, or "padded", the paper's text.
       average: average overlapping windows at every step (Table 2d); without it windows do not overlap.
       share_noise: every window starts from the same noise (Table 2e).
       temporal: use the temporal layers (Table 2a); without them every frame is denoised by itself.
-      windows_at_once: windows computed as one batch; None is all. Fewer need less memory, the result is the same.
-      frames_at_once: frames that the VAE decodes together; None is all.
-      vae_tile: side in pixels of the tiles in which the VAE decodes one frame at a time, exactly, for large
-        pictures; None decodes whole frames.
-      guidance_in_turn: compute the two branches of guidance one after the other: less memory, but the UNet's down
-        blocks are then computed for each of them; the result is the same.
     """
 
-    window: int = 16
-    overlap: int = 4
-    layout: str = "closed_loop"
+    layout: Literal["closed_loop", "padded"] = "closed_loop"
     average: bool = True
     share_noise: bool = True
     temporal: bool = True
-    windows_at_once: int | None = None
-    frames_at_once: int | None = 8
-    vae_tile: int | None = None
-    guidance_in_turn: bool = False
 
-    def __post_init__(self):
-        if self.layout not in ("closed_loop", "padded"):
-            raise InputError(f"layout is {self.layout!r}: choose 'closed_loop' or 'padded'")
-
-    def windows(self, frames: int) -> Int[np.ndarray, "windows length"]:
-        """The frame indices of every window of a video of `frames` frames."""
-        overlap = self.overlap if self.average else 0
+    def windows(self, frames: int, window: int, overlap: int) -> Int[np.ndarray, "windows length"]:
+        """The frame indices of every window of a video of `frames` frames: of K = `window` frames, of which
+        neighbours share s = `overlap`."""
+        overlap = overlap if self.average else 0
         if self.layout == "padded":
-            return padded_windows(frames, self.window, overlap)
-        return closed_loop_windows(frames, self.window, overlap)
+            return padded_windows(frames, window, overlap)
+        return closed_loop_windows(frames, window, overlap)
 
 
 def animate(
@@ -79,10 +62,10 @@ def animate(
     motion: Float[Array, "frames height width 3"],
     *,
     key: jax.Array,
-    steps: int,
-    guidance: float,
+    sampling: Sampling,
     options: Options = Options(),
-    report: Callable[[int, int], None] | None = None,
+    memory: Memory = Memory(),
+    report: Report | None = None,
 ) -> Float[Array, "frames height width 3"]:
     """Moves a reference image by a DensePose video.
 
@@ -90,18 +73,26 @@ def animate(
       reference: in [-1, 1].
       motion: DensePose frames in [0, 1].
       key: random key of the initial noise.
-      steps: DDIM steps.
-      guidance: scale of classifier-free guidance on the reference (prompts are empty, the pose stays in both
-        branches); at 1 the unconditional branch is not computed.
+      sampling: DDIM's steps; windows; the scale of classifier-free guidance on the reference (prompts are empty,
+        the pose stays in both branches), which at 1 does without the unconditional branch.
+      memory: guidance in turn computes the UNet's down blocks for each of its branches.
       report: called as report(steps done, steps in all).
 
     Returns:
       Frames in [-1, 1], as many as `motion` has.
     """
     latents = animate_latents(
-        params, config, reference, motion, key=key, steps=steps, guidance=guidance, options=options, report=report
+        params,
+        config,
+        reference,
+        motion,
+        key=key,
+        sampling=sampling,
+        options=options,
+        memory=memory,
+        report=report,
     )
-    frames = decode(config, options.frames_at_once, options.vae_tile, params["vae"], latents)
+    frames = decode(config, memory.frames_at_once, memory.vae_tile, params["vae"], latents)
     return frames[: motion.shape[0]]
 
 
@@ -112,13 +103,13 @@ def animate_latents(
     motion: Float[Array, "frames height width 3"],
     *,
     key: jax.Array,
-    steps: int,
-    guidance: float,
+    sampling: Sampling,
     options: Options = Options(),
-    report: Callable[[int, int], None] | None = None,
+    memory: Memory = Memory(),
+    report: Report | None = None,
 ) -> Float[Array, "padded_frames h w channels"]:
     """`animate` before its frames are decoded: scaled latents, those that filled the last window too."""
-    length = min(options.window, motion.shape[0])
+    length = min(sampling.window, motion.shape[0])
     if motion.shape[0] > length:
         motion = pad_motion(motion, length)
     z_ref, pose = encode_inputs(config, params, reference, motion)
@@ -126,10 +117,9 @@ def animate_latents(
         noise = shared_noise(key, motion.shape[0], length, z_ref.shape)
     else:
         noise = jax.random.normal(key, (motion.shape[0], *z_ref.shape))
-    denoise = Partial(
-        _Denoise(config, options, guidance != 1), params, z_ref, pose, jnp.asarray(guidance, jnp.float32)
-    )
-    return sample(denoise, config.diffusion, noise, steps=steps, report=report)
+    estimate = _Denoise(config, options, memory, sampling.window, sampling.overlap, sampling.guidance != 1)
+    denoise = Partial(estimate, params, z_ref, pose, jnp.asarray(sampling.guidance, jnp.float32))
+    return sample(denoise, config.diffusion, noise, steps=sampling.steps, report=report)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +128,9 @@ class _Denoise:
 
     config: MagicAnimateConfig
     options: Options
+    memory: Memory
+    window: int
+    overlap: int
     guided: bool
 
     def __call__(self, params, z_ref, pose, guidance, x, step):
@@ -147,7 +140,7 @@ class _Denoise:
         prompt = params["empty_prompt"]
         told, features = read_reference(params, config, z_ref[None], t[None], per_entry(prompt, 1))
         # The branches share the down blocks only where both are given the same text.
-        in_turn = options.guidance_in_turn or features is None
+        in_turn = self.memory.guidance_in_turn or features is None
 
         def window(batch):
             x, pose = batch
@@ -166,5 +159,5 @@ class _Denoise:
                 return estimates((True,))
             return guided(estimates, False, True, guidance, in_turn=in_turn)
 
-        indices = options.windows(x.shape[0])
-        return predict_windows(window, (x, pose), indices, windows_at_once=options.windows_at_once)
+        indices = options.windows(x.shape[0], self.window, self.overlap)
+        return predict_windows(window, (x, pose), indices, windows_at_once=self.memory.windows_at_once)

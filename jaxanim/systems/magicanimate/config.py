@@ -9,7 +9,7 @@ from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.motion import MAGICANIMATE
 from jaxanim.models.unet_config import UNetConfig, image_form
 from jaxanim.models.vae import VAEConfig
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Sampling
 
 __all__ = ["MagicAnimateConfig", "image_form"]
 
@@ -28,4 +28,4 @@ class MagicAnimateConfig:
     controlnet: ControlNetConfig = ControlNetConfig()
     image_encoder: CLIPVisionConfig | None = None
     diffusion: Betas = Betas(beta_schedule="linear")
-    defaults: Defaults = Defaults()
+    defaults: Sampling = Sampling()

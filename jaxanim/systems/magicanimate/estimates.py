@@ -15,8 +15,9 @@ from jaxanim.data.clips import Clips
 from jaxanim.data.pipeline import Cached, Element, cached
 from jaxanim.media.images import to_float
 from jaxanim.models.vae import to_latents
+from jaxanim.systems.base import System
 from jaxanim.systems.magicanimate.animate import Options, animate_latents
-from jaxanim.systems.magicanimate.system import MagicAnimate, load
+from jaxanim.systems.magicanimate.system import load
 
 DECODER = ("decoder/", "post_quant_conv/")
 
@@ -59,9 +60,8 @@ class Estimates:
             jnp.asarray(to_float(clip["frames"][first])),
             colour_parts(clip["parts"][others]),
             key=jax.random.key(index),
-            steps=system.defaults.steps,
-            guidance=system.defaults.guidance,
-            options=Options(window=self.targets, overlap=0, temporal=False),
+            sampling=dataclasses.replace(system.defaults, window=self.targets, overlap=0),
+            options=Options(temporal=False),
         )
         latents = to_latents(system.params["vae"], system.config.vae, jnp.asarray(to_float(frames))[None])[0]
         return {
@@ -78,7 +78,7 @@ def estimates(clips: Clips, count: int, targets: int, weights: str | os.PathLike
     return cached(Estimates(clips, count, targets, weights, digest(_system(weights))), processes=1)
 
 
-def digest(system: MagicAnimate) -> str:
+def digest(system: System) -> str:
     """12 hexadecimal digits of everything that decides sampled latents: all parameters but the autoencoder's
     decoder, the noise schedule, and the steps and guidance that the weights ask for."""
     found = hashlib.sha256(repr((system.config.diffusion, system.defaults)).encode())
@@ -94,5 +94,5 @@ def _clips(clips: Clips) -> Cached:
 
 
 @functools.cache
-def _system(weights: str) -> MagicAnimate:
+def _system(weights: str) -> System:
     return load(weights)

@@ -20,7 +20,6 @@ from jaxanim.errors import InputError
 from jaxanim.models.discriminator import DISCRIMINATOR, fresh_discriminator, judge
 from jaxanim.models.tokenizer import load_tokenizer
 from jaxanim.models.vae import to_pixels
-from jaxanim.systems.magicanimate.animate import Options
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.systems.magicanimate.denoise import embed_pose, per_entry, predict, read_reference
 from jaxanim.systems.magicanimate.sheet import animation_sheet
@@ -162,8 +161,7 @@ class PixelTask:
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Validation puppets, see `animation_sheet`."""
-        options = Options(window=self.config.defaults.window)
-        return animation_sheet(params, self.config, self.sheet_seed, self.clips.size, key, options)
+        return animation_sheet(params, self.config, self.sheet_seed, self.clips.size, key, self.config.defaults)
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
         """Weights that `jaxanim.systems.load` reads, with the temporal layers of `start`."""

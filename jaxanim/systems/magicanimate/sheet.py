@@ -8,7 +8,8 @@ from jaxtyping import PyTree, UInt8
 from jaxanim.media.images import contact_sheet, to_float, to_uint8
 from jaxanim.metrics import psnr
 from jaxanim.puppets import puppet_clip
-from jaxanim.systems.magicanimate.animate import Options, animate
+from jaxanim.systems.base import Sampling
+from jaxanim.systems.magicanimate.animate import animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig
 
 PUPPETS = 3
@@ -20,9 +21,9 @@ def animation_sheet(
     seed: int,
     size: tuple[int, int],
     key: jax.Array,
-    options: Options,
+    sampling: Sampling,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Reference, result and truth of three puppets, animated with the config's defaults.
+    """Reference, result and truth of three puppets, animated as `sampling` says.
 
     Args:
       seed: of the first puppet.
@@ -38,9 +39,7 @@ def animation_sheet(
             jnp.asarray(to_float(clip.reference)),
             jnp.asarray(clip.densepose[::3], jnp.float32) / 255,
             key=key,
-            steps=config.defaults.steps,
-            guidance=config.defaults.guidance,
-            options=options,
+            sampling=sampling,
         )
         pictures = to_uint8(np.asarray(result))
         rows += [

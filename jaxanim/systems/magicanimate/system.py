@@ -1,82 +1,40 @@
-"""MagicAnimate as the programs use it: weights from a folder, one call that animates."""
+"""MagicAnimate as the programs use it: weights from a folder, one call that animates.
 
-import dataclasses
+`params` holds one tree per network and "empty_prompt" [length, width], the embedded text "" that every branch of
+the released system is given.
+"""
+
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from jaxanim.cues.driving import Driving
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import load_tokenizer, save_tokenizer
-from jaxanim.systems.base import Defaults, make_options
+from jaxanim.systems.base import Grid, System, unit
 from jaxanim.systems.conditions import prepare
+from jaxanim.systems.magicanimate import SYSTEM
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.weights import load_config, load_settings, load_weights, read_description, save_weights
 
-__all__ = ["CUE", "NAME", "MagicAnimate", "load", "prepare", "save"]
+__all__ = ["Config", "Options", "load", "prepare", "run", "save"]
 
-NAME = "magicanimate"
-CUE = "densepose"
+Config = MagicAnimateConfig
+NAME = SYSTEM.name
 NETWORKS = ("vae", "text_encoder", "unet", "controlnet")
 
 
-@dataclasses.dataclass(frozen=True)
-class MagicAnimate:
-    """A loaded MagicAnimate; see `jaxanim.systems.System` for the contract.
-
-    `params` holds one tree per network and "empty_prompt" [length, width], the embedded text "" that every
-    branch of the released system is given.
-    """
-
-    config: MagicAnimateConfig
-    params: PyTree
-    name: str = NAME
-    cue: str = CUE
-
-    @property
-    def defaults(self) -> Defaults:
-        """What the weights were trained for."""
-        return self.config.defaults
-
-    @property
-    def frame_multiple(self) -> int:
-        """Height and width must be multiples of this, the pixels along a latent's side."""
-        return self.config.vae.downscale
-
-    def animate(
-        self,
-        reference: Float[Array | np.ndarray, "height width 3"],
-        motion: Float[Array | np.ndarray, "frames height width 3"],
-        *,
-        key: jax.Array,
-        steps: int | None = None,
-        guidance: float | None = None,
-        report: Callable[[int, int], None] | None = None,
-        **options,
-    ) -> Float[Array, "frames height width 3"]:
-        """Moves `reference` by DensePose frames; `options` are the fields of `animate.Options`."""
-        defaults = self.defaults
-        options = {"window": defaults.window, "overlap": defaults.overlap} | options
-        return animate(
-            self.params,
-            self.config,
-            jnp.asarray(reference, jnp.float32),
-            jnp.asarray(motion, jnp.float32),
-            key=key,
-            steps=defaults.steps if steps is None else steps,
-            guidance=defaults.guidance if guidance is None else guidance,
-            options=make_options(Options, "MagicAnimate", options),
-            report=report,
-        )
+def run(
+    params: PyTree, config: Config, reference: Float[Array, "height width 3"], driving: Driving, **chosen: Any
+) -> Float[Array, "frames height width 3"]:
+    """Moves `reference` by the DensePose frames of `driving`; `chosen` as for `animate`."""
+    return animate(params, config, reference, unit(driving.pictures["densepose"]), **chosen)
 
 
-def load(weights: str | os.PathLike, **options: Any) -> MagicAnimate:
+def load(weights: str | os.PathLike, **options: Any) -> System:
     """MagicAnimate from a weights folder; raises InputError for anything that is not its weights, whole.
 
     `options` are those of `jaxanim.weights.load_weights`: `dtype` and `sharding`.
@@ -88,7 +46,8 @@ def load(weights: str | os.PathLike, **options: Any) -> MagicAnimate:
     configs = {name: config for name, (config, _) in networks.items() if name != "appearance_encoder"}
     config = MagicAnimateConfig(**configs, **settings)
     params = {name: tree for name, (_, tree) in networks.items()}
-    return MagicAnimate(config, prepare(params, config, load_tokenizer(Path(weights) / "tokenizer")))
+    params = prepare(params, config, load_tokenizer(Path(weights) / "tokenizer"))
+    return System(SYSTEM, config, params, Grid(config.vae.downscale), run)
 
 
 def _reader(weights: str | os.PathLike) -> str:

@@ -18,7 +18,6 @@ from jaxanim.models.controlnet import controlnet_params_from_unet
 from jaxanim.models.motion import add_motion, split_motion
 from jaxanim.models.shapes import fresh_params
 from jaxanim.models.tokenizer import load_tokenizer
-from jaxanim.systems.magicanimate.animate import Options
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
 from jaxanim.systems.magicanimate.losses import TRAINABLE, TRAINABLE_CLIP, draw_kind, loss
 from jaxanim.systems.magicanimate.sheet import animation_sheet
@@ -158,9 +157,10 @@ class MagicAnimateTask:
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Validation puppets, see `animation_sheet`."""
-        options = Options(window=8 if self.stage == 1 else self.model.defaults.window)
-        config = dataclasses.replace(self.config, defaults=self.model.defaults)
-        return animation_sheet(params, config, self.sheet_seed, self.videos.size, key, options)
+        sampling = self.model.defaults
+        if self.stage == 1:
+            sampling = dataclasses.replace(sampling, window=8, overlap=4)
+        return animation_sheet(params, self.config, self.sheet_seed, self.videos.size, key, sampling)
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
         """Exports weights that `jaxanim.systems.load` reads, with the temporal layers that came with `start`."""

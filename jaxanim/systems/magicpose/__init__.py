@@ -7,3 +7,8 @@ losses.py    Eqs. 4 and 5, and what learns in which stage
 task.py      the stages as training tasks
 system.py    trained parts over a base, the call that the programs use
 """
+
+from jaxanim.cues.driving import OPENPOSE, Needs
+from jaxanim.systems.base import Entry
+
+SYSTEM = Entry("magicpose", "MagicPose", needs=Needs(cues=(OPENPOSE,)))

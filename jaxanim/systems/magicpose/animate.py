@@ -1,11 +1,9 @@
 """MagicPose's sampler: image guidance as released, and windows that move at every step (App. C)."""
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from einops import repeat
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
@@ -13,7 +11,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxanim.diffusion.guidance import guided
 from jaxanim.diffusion.sample import sample
 from jaxanim.diffusion.windows import closed_loop_windows, predict_shifted_windows
-from jaxanim.errors import InputError
+from jaxanim.systems.base import Memory, Report, Sampling
 from jaxanim.systems.conditions import decode, encode_inputs, per_entry
 from jaxanim.systems.magicpose.config import MagicPoseConfig
 from jaxanim.systems.magicpose.denoise import appearance, predict, predict_both
@@ -21,42 +19,18 @@ from jaxanim.systems.magicpose.denoise import appearance, predict, predict_both
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Choices at sampling time.
+    """What can be left out of sampling or done otherwise than as released.
 
     Attributes:
-      window: frames the network sees at once.
-      overlap: frames that neighbouring windows share; 16 and 4 make the released stride of 12. Without a motion
-        module frames do not see each other, and windows serve memory alone: they then do not overlap.
       move_windows: a random circular offset of all windows at each step, as released.
       pose: drive by the pose; without it the result is stage 1's, appearance alone (Eq. 4).
       share_noise: every frame starts from the same noise. None: where there is no motion module, for nothing
         else then keeps neighbouring frames alike; motion modules were trained with noise of each frame's own.
-      guidance_in_turn: guidance's two branches one after the other, in less memory, rather than as one batch.
-      windows_at_once: windows computed as one batch; None is all.
-      frames_at_once: frames that the VAE decodes together; None is all.
-      vae_tile: side in pixels of the tiles in which the VAE decodes one frame at a time, exactly, for large
-        pictures; None decodes whole frames.
     """
 
-    window: int = 16
-    overlap: int = 4
     move_windows: bool = True
     pose: bool = True
     share_noise: bool | None = None
-    guidance_in_turn: bool = False
-    windows_at_once: int | None = None
-    frames_at_once: int | None = 8
-    vae_tile: int | None = None
-
-    def __post_init__(self):
-        if not 0 <= self.overlap < self.window:
-            raise InputError(
-                f"overlap is {self.overlap}: with a window of {self.window} it is 0 to {self.window - 1}"
-            )
-
-    def windows(self, frames: int, temporal: bool) -> Int[np.ndarray, "windows length"]:
-        """The frame indices of every window of a video of `frames` frames."""
-        return closed_loop_windows(frames, self.window, self.overlap if temporal else 0)
 
 
 def animate(
@@ -66,10 +40,10 @@ def animate(
     motion: Float[Array, "frames height width 3"],
     *,
     key: jax.Array,
-    steps: int,
-    guidance: float,
+    sampling: Sampling,
     options: Options = Options(),
-    report: Callable[[int, int], None] | None = None,
+    memory: Memory = Memory(),
+    report: Report | None = None,
 ) -> Float[Array, "frames height width 3"]:
     """Re-poses a reference image by a video of drawn poses.
 
@@ -77,8 +51,9 @@ def animate(
       reference: in [-1, 1].
       motion: OpenPose drawings {P, F} in [0, 1].
       key: random key of the noise and of the windows' offsets.
-      steps: DDIM steps.
-      guidance: scale of image guidance; at 1 the unconditional branch is not computed.
+      sampling: DDIM's steps; the scale of image guidance, which at 1 does without the unconditional branch; and
+        windows, whose 16 frames and overlap of 4 make the released stride of 12. Without a motion module frames do
+        not see each other, and windows serve memory alone: they then do not overlap.
       report: called as report(steps done, steps in all).
 
     Returns:
@@ -89,10 +64,11 @@ def animate(
     share = config.unet.motion is None if options.share_noise is None else options.share_noise
     noise = jax.random.normal(key_noise, (1 if share else len(motion), *z_ref.shape))
     noise = jnp.broadcast_to(noise, (len(motion), *z_ref.shape))
-    scale = jnp.asarray(guidance, jnp.float32)
-    denoise = Partial(_Denoise(config, options, guidance != 1), params, z_ref, pose, scale, key_offset)
-    latents = sample(denoise, config.diffusion, noise, steps=steps, report=report)
-    return decode(config, options.frames_at_once, options.vae_tile, params["vae"], latents)
+    scale = jnp.asarray(sampling.guidance, jnp.float32)
+    estimate = _Denoise(config, options, memory, sampling.window, sampling.overlap, sampling.guidance != 1)
+    denoise = Partial(estimate, params, z_ref, pose, scale, key_offset)
+    latents = sample(denoise, config.diffusion, noise, steps=sampling.steps, report=report)
+    return decode(config, memory.frames_at_once, memory.vae_tile, params["vae"], latents)
 
 
 def window_offset(key: jax.Array, t: Int[Array, ""], frames: int) -> Int[Array, ""]:
@@ -106,6 +82,9 @@ class _Denoise:
 
     config: MagicPoseConfig
     options: Options
+    memory: Memory
+    window: int
+    overlap: int
     guided: bool
 
     def __call__(self, params, z_ref, pose, guidance, key, x, step):
@@ -127,14 +106,14 @@ class _Denoise:
 
             if not self.guided:
                 return estimates((True,))
-            return guided(estimates, False, True, guidance, in_turn=options.guidance_in_turn)
+            return guided(estimates, False, True, guidance, in_turn=self.memory.guidance_in_turn)
 
         frames, temporal = x.shape[0], config.unet.motion is not None
         offset = window_offset(key, t, frames) if options.move_windows and temporal else 0
         return predict_shifted_windows(
             window,
             (x, pose),
-            options.windows(frames, temporal),
+            closed_loop_windows(frames, self.window, self.overlap if temporal else 0),
             offset,
-            windows_at_once=options.windows_at_once,
+            windows_at_once=self.memory.windows_at_once,
         )

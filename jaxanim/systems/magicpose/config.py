@@ -9,7 +9,7 @@ from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.motion import ANIMATEDIFF_V2
 from jaxanim.models.unet_config import UNetConfig
 from jaxanim.models.vae import VAEConfig
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Sampling
 
 READINGS = ("hidden_states", "keys_and_values")
 
@@ -46,7 +46,7 @@ class MagicPoseConfig:
     controlnet: ControlNetConfig = ControlNetConfig()
     multi_source: MultiSourceConfig = MultiSourceConfig()
     diffusion: Betas = Betas()
-    defaults: Defaults = Defaults(steps=50, guidance=7.0)
+    defaults: Sampling = Sampling(steps=50, guidance=7.0)
 
     def __post_init__(self):
         if self.unet.readers != "all":

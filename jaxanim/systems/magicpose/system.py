@@ -1,82 +1,43 @@
-"""MagicPose as the programs use it: trained parts over a base model, one call that animates."""
+"""MagicPose as the programs use it: trained parts over a base model, one call that animates.
+
+`params` holds one tree per network and "empty_prompt" [length, width], the embedded text "" that every branch of
+the released system is given.
+"""
 
 import dataclasses
 import os
-from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from jaxanim.cues.driving import Driving
 from jaxanim.errors import InputError
 from jaxanim.models.motion import merge_motion, split_motion
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet_config import image_form
-from jaxanim.systems.base import Defaults, make_options
+from jaxanim.systems.base import Grid, System, unit
 from jaxanim.systems.base_model import BaseModel, check_fits, load_base
 from jaxanim.systems.conditions import prepare
+from jaxanim.systems.magicpose import SYSTEM
 from jaxanim.systems.magicpose.animate import Options, animate
 from jaxanim.systems.magicpose.config import MagicPoseConfig
 from jaxanim.weights import base_folder, load_settings, load_weights, read_description, save_weights
 
-NAME = "magicpose"
-CUE = "openpose"
+__all__ = ["Config", "Options", "load", "run", "save"]
+
+Config = MagicPoseConfig
+NAME = SYSTEM.name
 PARTS = ("appearance_model", "controlnet")
 
 
-@dataclasses.dataclass(frozen=True)
-class MagicPose:
-    """A loaded MagicPose; see `jaxanim.systems.System` for the contract.
-
-    `params` holds one tree per network and "empty_prompt" [length, width], the embedded text "" that every
-    branch of the released system is given.
-    """
-
-    config: MagicPoseConfig
-    params: PyTree
-    name: str = NAME
-    cue: str = CUE
-
-    @property
-    def defaults(self) -> Defaults:
-        """What the weights were trained for."""
-        return self.config.defaults
-
-    @property
-    def frame_multiple(self) -> int:
-        """Height and width must be multiples of this, the pixels along a latent's side."""
-        return self.config.vae.downscale
-
-    def animate(
-        self,
-        reference: Float[Array | np.ndarray, "height width 3"],
-        motion: Float[Array | np.ndarray, "frames height width 3"],
-        *,
-        key: jax.Array,
-        steps: int | None = None,
-        guidance: float | None = None,
-        report: Callable[[int, int], None] | None = None,
-        **options,
-    ) -> Float[Array, "frames height width 3"]:
-        """Re-poses `reference` by OpenPose drawings; `options` are the fields of `animate.Options`."""
-        defaults = self.defaults
-        options = {"window": defaults.window, "overlap": defaults.overlap} | options
-        return animate(
-            self.params,
-            self.config,
-            jnp.asarray(reference, jnp.float32),
-            jnp.asarray(motion, jnp.float32),
-            key=key,
-            steps=defaults.steps if steps is None else steps,
-            guidance=defaults.guidance if guidance is None else guidance,
-            options=make_options(Options, "MagicPose", options),
-            report=report,
-        )
+def run(
+    params: PyTree, config: Config, reference: Float[Array, "height width 3"], driving: Driving, **chosen: Any
+) -> Float[Array, "frames height width 3"]:
+    """Re-poses `reference` by the OpenPose drawings of `driving`; `chosen` as for `animate`."""
+    return animate(params, config, reference, unit(driving.pictures["openpose"]), **chosen)
 
 
-def load(weights: str | os.PathLike, base: str | os.PathLike | None = None, **options: Any) -> MagicPose:
+def load(weights: str | os.PathLike, base: str | os.PathLike | None = None, **options: Any) -> System:
     """MagicPose from a folder of trained parts and the base that it names, or another base of the family.
 
     `options` are those of `jaxanim.systems.load`.
@@ -90,7 +51,8 @@ def load(weights: str | os.PathLike, base: str | os.PathLike | None = None, **op
         raise InputError(f"weights folder {weights} names no base model: name its folder as base")
     foundation = load_base(base, **options)
     check_fits(foundation.unet, parts["appearance_model"][0], weights, base)
-    return MagicPose(*assemble(foundation, parts, settings))
+    config, params = assemble(foundation, parts, settings)
+    return System(SYSTEM, config, params, Grid(config.vae.downscale), run)
 
 
 def load_parts(weights: str | os.PathLike, **options: Any) -> tuple[dict[str, tuple[Any, PyTree]], dict[str, Any]]:

@@ -176,7 +176,8 @@ class MagicPoseTask:
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Validation puppets: reference, pose, result, truth."""
-        rows, side, defaults = [], self.clips.side, self.model.defaults
+        rows, side = [], self.clips.side
+        sampling = dataclasses.replace(self.model.defaults, window=8, overlap=4)
         for seed in range(self.sheet_seed, self.sheet_seed + 3):
             clip = puppet_clip(seed, 24, (side, side))
             drawn = openpose.draw(clip.keypoints, (side, side))[::3]
@@ -186,9 +187,8 @@ class MagicPoseTask:
                 jnp.asarray(to_float(clip.reference)),
                 jnp.asarray(drawn, jnp.float32) / 255,
                 key=key,
-                steps=defaults.steps,
-                guidance=defaults.guidance,
-                options=Options(window=8, pose=self.stage != 1),
+                sampling=sampling,
+                options=Options(pose=self.stage != 1),
             )
             pictures = to_uint8(np.asarray(result))
             rows += [

@@ -7,17 +7,6 @@ generate.py  prompts to latents to pixels, as pure functions
 system.py    loading weights, the call that the program uses
 """
 
-from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
-from jaxanim.systems.stable_diffusion.generate import Options, decode, encode_prompts, sample_latents
-from jaxanim.systems.stable_diffusion.system import StableDiffusion, load, save
+from jaxanim.systems.base import Entry
 
-__all__ = [
-    "Options",
-    "StableDiffusion",
-    "StableDiffusionConfig",
-    "decode",
-    "encode_prompts",
-    "load",
-    "sample_latents",
-    "save",
-]
+SYSTEM = Entry("stable_diffusion", "Stable Diffusion", needs=None)

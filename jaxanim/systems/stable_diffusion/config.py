@@ -7,7 +7,7 @@ from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.unet import UNetConfig
 from jaxanim.models.vae import VAEConfig
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,4 +23,4 @@ class StableDiffusionConfig:
     unet: UNetConfig = UNetConfig()
     controlnet: ControlNetConfig | None = None
     diffusion: Betas = Betas(set_alpha_to_one=False)
-    defaults: Defaults = Defaults()
+    defaults: Sampling = Sampling()

@@ -2,7 +2,6 @@
 Zhang et al. 2023; AnimateDiff, Guo et al. 2023)."""
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -20,32 +19,10 @@ from jaxanim.models.clip_text import CLIPText
 from jaxanim.models.controlnet import ControlNet
 from jaxanim.models.unet import UNet
 from jaxanim.models.vae import to_pixels
+from jaxanim.systems.base import Memory, Report, Sampling
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
 
 Text = Float[Array, "batch length dim"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Choices that change how much is computed at once, and for long videos, what a network sees together.
-
-    Attributes:
-      guidance_in_turn: compute the two branches of guidance one after the other rather than as one batch: half
-        the activations, the same result.
-      window: frames of a video that the motion modules see together.
-      overlap: frames that neighbouring windows share; they are averaged at every step.
-      windows_at_once: windows computed as one batch; None is all.
-      frames_at_once: frames that the VAE decodes together; None is all.
-      vae_tile: side in pixels of the tiles in which the VAE decodes one frame at a time, exactly, for large
-        pictures; None decodes whole frames.
-    """
-
-    guidance_in_turn: bool = False
-    window: int = 16
-    overlap: int = 4
-    windows_at_once: int | None = None
-    frames_at_once: int | None = 8
-    vae_tile: int | None = None
 
 
 def encode_prompts(
@@ -62,21 +39,20 @@ def sample_latents(
     plain: Text,
     noise: Float[Array, "batch frames height width channels"],
     *,
-    steps: int,
-    guidance: float,
+    sampling: Sampling,
     control: Float[Array, "batch control_frames pixel_height pixel_width channels_in"] | None = None,
     control_scale: float = 1.0,
-    options: Options = Options(),
-    report: Callable[[int, int], None] | None = None,
+    memory: Memory = Memory(),
+    report: Report | None = None,
 ) -> Float[Array, "batch frames height width channels"]:
     """Scaled latents of embedded prompts from noise, by DDIM with classifier-free guidance.
 
     Args:
       params: trees "unet" and, where `control` is given, "controlnet".
       text: of the prompts; `plain`: of the negative prompts, the empty text where there is none.
-      noise: of one frame for pictures, of several for AnimateDiff. Frames beyond `options.window` go through
-        overlapping windows.
-      guidance: scale; at 1 the branch of `plain` is not computed.
+      noise: of one frame for pictures, of several for AnimateDiff.
+      sampling: DDIM's steps; the scale of guidance, where 1 leaves out the branch of `plain`; and the frames of a
+        video that the motion modules see together, in windows that are averaged at every step.
       control: the ControlNet's condition in [0, 1], one picture for all frames or one for each.
       control_scale: factor of the ControlNet's residuals.
       report: called as report(steps done, steps in all).
@@ -97,20 +73,21 @@ def sample_latents(
         embedding = _embed_control(config.controlnet, params["controlnet"], control)
         embedding = jnp.broadcast_to(embedding, (noise.shape[0], frames, *embedding.shape[2:]))
     networks = {name: params[name] for name in ("unet", "controlnet") if name in params}
-    scales = jnp.float32(guidance), jnp.float32(control_scale)
-    denoise = Partial(_Denoise(config, options, guidance != 1), networks, text, plain, embedding, *scales)
-    return sample(denoise, config.diffusion, noise, steps=steps, report=report)
+    scales = jnp.float32(sampling.guidance), jnp.float32(control_scale)
+    estimate = _Denoise(config, memory, sampling.window, sampling.overlap, sampling.guidance != 1)
+    denoise = Partial(estimate, networks, text, plain, embedding, *scales)
+    return sample(denoise, config.diffusion, noise, steps=sampling.steps, report=report)
 
 
 def decode(
     params: PyTree,
     config: StableDiffusionConfig,
     latents: Float[Array, "batch frames h w channels"],
-    options: Options = Options(),
+    memory: Memory = Memory(),
 ) -> Float[Array, "batch frames height width 3"]:
     """Pixels in [-1, 1] of scaled latents."""
     pixels = to_pixels(
-        params["vae"], config.vae, latents, frames_at_once=options.frames_at_once, tile=options.vae_tile
+        params["vae"], config.vae, latents, frames_at_once=memory.frames_at_once, tile=memory.vae_tile
     )
     return jnp.clip(pixels.astype(jnp.float32), -1, 1)
 
@@ -120,7 +97,9 @@ class _Denoise:
     """The guided noise estimate; hashable, so that equal calls share one compiled program."""
 
     config: StableDiffusionConfig
-    options: Options
+    memory: Memory
+    window: int
+    overlap: int
     guided: bool
 
     def __call__(self, networks, text, plain, embedding, guidance, control_scale, x, step):
@@ -136,7 +115,7 @@ class _Denoise:
                 return self._predict(networks, control_scale, step.t, stacked)
 
             if self.guided:
-                eps = guided(estimates, plain, text, guidance, in_turn=self.options.guidance_in_turn)
+                eps = guided(estimates, plain, text, guidance, in_turn=self.memory.guidance_in_turn)
             else:
                 eps = estimates((text,)).astype(jnp.float32)
             return rearrange(eps, "(n b) f ... -> n f b ...", n=count)
@@ -144,7 +123,7 @@ class _Denoise:
         # The windows are cut along the first axis.
         by_frame = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), (x, embedding))
         indices = self._windows(frames)
-        fused = predict_windows(window, by_frame, indices, windows_at_once=self.options.windows_at_once)
+        fused = predict_windows(window, by_frame, indices, windows_at_once=self.memory.windows_at_once)
         return jnp.moveaxis(fused, 0, 1)
 
     def _predict(self, networks, control_scale, t, parts):
@@ -166,7 +145,7 @@ class _Denoise:
     def _windows(self, frames: int) -> Int[np.ndarray, "windows length"]:
         if self.config.unet.motion is None:
             return np.arange(frames, dtype=np.int32)[None]
-        return closed_loop_windows(frames, self.options.window, self.options.overlap)
+        return closed_loop_windows(frames, self.window, self.overlap)
 
 
 @partial(jax.jit, static_argnums=0)

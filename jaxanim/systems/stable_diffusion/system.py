@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,20 @@ from tokenizers import Tokenizer
 from jaxanim.errors import InputError
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import encode, load_tokenizer, save_tokenizer
-from jaxanim.systems.base import Defaults
+from jaxanim.systems.base import Grid, Memory, Report, Sampling
+from jaxanim.systems.stable_diffusion import SYSTEM
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
-from jaxanim.systems.stable_diffusion.generate import Options, decode, encode_prompts, sample_latents
+from jaxanim.systems.stable_diffusion.generate import decode, encode_prompts, sample_latents
 from jaxanim.weights import load_settings, load_weights, read_description, save_weights
 
-NAME = "stable_diffusion"
+Config = StableDiffusionConfig
+NAME = SYSTEM.name
 NETWORKS = ("vae", "text_encoder", "unet")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """No knobs beyond those of `Sampling` and `Memory`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,17 +37,16 @@ class StableDiffusion:
     config: StableDiffusionConfig
     params: PyTree
     tokenizer: Tokenizer
-    name: str = NAME
 
     @property
-    def defaults(self) -> Defaults:
+    def defaults(self) -> Sampling:
         """What to use where nothing is said."""
         return self.config.defaults
 
     @property
-    def frame_multiple(self) -> int:
-        """Height and width must be multiples of this, the pixels along a latent's side."""
-        return self.config.vae.downscale
+    def grid(self) -> Grid:
+        """Height and width are multiples of the pixels along a latent's side."""
+        return Grid(self.config.vae.downscale)
 
     def generate(
         self,
@@ -52,12 +57,11 @@ class StableDiffusion:
         frames: int = 1,
         key: jax.Array | None = None,
         noise: Float[Array | np.ndarray, "frames h w channels"] | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
+        sampling: Sampling | None = None,
         control: Float[Array | np.ndarray, "control_frames height width 3"] | None = None,
         control_scale: float = 1.0,
-        report: Callable[[int, int], None] | None = None,
-        **options,
+        memory: Memory = Memory(),
+        report: Report | None = None,
     ) -> Float[Array, "frames height width 3"]:
         """Frames in [-1, 1] of a prompt: one, or with AnimateDiff's motion modules a video.
 
@@ -66,20 +70,16 @@ class StableDiffusion:
           size: (height, width) in pixels.
           key: random key of the starting noise; or `noise` itself, to start as another program did.
           control: the ControlNet's picture in [0, 1], or one for each frame.
-          options: fields of `Options`.
+          sampling: `self.defaults` if None.
 
         Raises:
-          InputError: a size that is no multiple of `frame_multiple`, neither or both of key and noise, or
-            what `sample_latents` refuses.
+          InputError: a size that is not on the grid, neither or both of key and noise, or what
+            `sample_latents` refuses.
         """
         height, width = size or self.defaults.size
-        multiple, channels = self.frame_multiple, self.config.unet.in_channels
+        multiple, channels = self.grid.side, self.config.unet.in_channels
         if height % multiple or width % multiple:
             raise InputError(f"size is {width}x{height}: width and height have to be multiples of {multiple}")
-        known = {field.name for field in dataclasses.fields(Options)}
-        for name in options:
-            if name not in known:
-                raise InputError(f"option {name!r} is not one of Stable Diffusion's: {', '.join(sorted(known))}")
         if (key is None) == (noise is None):
             raise InputError("give key or noise: one of the two should be None")
         shape = (frames, height // multiple, width // multiple, channels)
@@ -88,21 +88,19 @@ class StableDiffusion:
             raise InputError(f"noise has shape {noise.shape}; for this size and these frames it should be {shape}")
         tokens = jnp.asarray(encode(self.tokenizer, [prompt, negative]))
         text, plain = jnp.split(encode_prompts(self.params, self.config, tokens), 2)
-        chosen = Options(**{"window": self.defaults.window, "overlap": self.defaults.overlap} | options)
         latents = sample_latents(
             self.params,
             self.config,
             text,
             plain,
             noise[None],
-            steps=self.defaults.steps if steps is None else steps,
-            guidance=self.defaults.guidance if guidance is None else guidance,
+            sampling=sampling or self.defaults,
             control=None if control is None else jnp.asarray(control, jnp.float32)[None],
             control_scale=control_scale,
-            options=chosen,
+            memory=memory,
             report=report,
         )
-        return decode(self.params, self.config, latents, chosen)[0]
+        return decode(self.params, self.config, latents, memory)[0]
 
 
 def load(weights: str | os.PathLike, **options: Any) -> StableDiffusion:

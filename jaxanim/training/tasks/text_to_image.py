@@ -21,8 +21,10 @@ from jaxanim.models.tokenizer import build_word_tokenizer, encode, load_tokenize
 from jaxanim.models.unet import UNet, UNetConfig
 from jaxanim.models.vae import to_pixels
 from jaxanim.puppets import vocabulary
-from jaxanim.systems.base import Defaults
-from jaxanim.systems.stable_diffusion import StableDiffusionConfig, encode_prompts, sample_latents, save
+from jaxanim.systems.base import Sampling
+from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
+from jaxanim.systems.stable_diffusion.generate import encode_prompts, sample_latents
+from jaxanim.systems.stable_diffusion.system import save
 from jaxanim.training.losses import denoising_loss
 from jaxanim.training.pixel_weights import pixel_weights
 from jaxanim.weights import load_config, load_weights
@@ -123,11 +125,12 @@ class TextToImageTask:
         text = encode_prompts(params, config, tokens)
         plain = jnp.broadcast_to(text[-1:], text[:-1].shape)
         noise = jax.random.normal(key, shape)
-        return sample_latents(params, config, text[:-1], plain, noise, steps=20, guidance=guidance)
+        sampling = Sampling(steps=20, guidance=guidance)
+        return sample_latents(params, config, text[:-1], plain, noise, sampling=sampling)
 
     def config(self) -> StableDiffusionConfig:
         """The networks as a system; its defaults are those of the sample sheet."""
-        defaults = Defaults(size=self.clips.size, steps=20, guidance=3.0)
+        defaults = Sampling(size=self.clips.size, steps=20, guidance=3.0)
         return StableDiffusionConfig(
             load_config(self.vae, "vae"), self.text_encoder, self.unet, diffusion=self.diffusion, defaults=defaults
         )
