@@ -45,7 +45,7 @@ def parser(entry: Entry) -> Parser:
     add(
         "--motion",
         required=True,
-        help=f"video, folder of images, folder of OpenPose JSON, or skeleton.json: {form}",
+        help=f"{form}: {inputs.MOTION_HELP}",
     )
     add("--out", required=True, help="video to write, which is no input; a contact sheet is put beside it as a PNG")
     add("--weights", help="weights folder (default: weights/SYSTEM of this repository)")
@@ -86,7 +86,7 @@ def animate(argv: Sequence[str] | None = None) -> None:
     out, sheet = inputs.output_paths(options.out, options.sheet, reads)
 
     reference = read_image(options.reference)
-    motion = open_motion(options.motion, options.frames)
+    motion = open_motion(options.motion, entry.needs.cues, options.frames)
     frames = inputs.check_frames(options.frames, motion.frames, "--motion", options.motion)
     system = systems.load(options.system, weights, options.base, dtype=options.dtype)
     inputs.check_windows(options.window, options.overlap, system.defaults)

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 from jaxanim.cues import skeleton
-from jaxanim.cues.densepose_from_pose import fits, place
+from jaxanim.cues.densepose_from_pose import on_canvas, place
 from jaxanim.cues.driving import SAID, Cue, Driving, Labels, Needs, place_keypoints
 from jaxanim.cues.skeleton import Graph
 from jaxanim.errors import InputError
 from jaxanim.media.images import read_image, resize_and_crop
+from jaxanim.media.keypoints import holds_frames
 from jaxanim.media.video import Motion, read_motion
 from sample.arguments import Parser
 from sample.inputs import driving_frames
@@ -31,12 +32,16 @@ class Opened:
     graph_size: tuple[int, int] | None = None
 
 
-def open_motion(path: str | os.PathLike, max_frames: int | None = None) -> Opened:
-    """Reads a motion; raises InputError where it cannot be read."""
-    if Path(path).suffix == ".json":
+def open_motion(path: str | os.PathLike, cues: tuple[Cue, ...], max_frames: int | None = None) -> Opened:
+    """Reads a motion; raises InputError where it cannot be read.
+
+    Transparent images are laid over the background of the first of `cues` that has one.
+    """
+    if Path(path).suffix.lower() == ".json" and not holds_frames(Path(path)):
         graph, size, fps = skeleton.read(path)
         return Opened(path, len(graph.points), fps, graph=graph, graph_size=size)
-    motion = read_motion(path, max_frames)
+    background = next((cue.look.background for cue in cues if cue.look is not None), (0, 0, 0))
+    motion = read_motion(path, max_frames, background)
     return Opened(path, motion.num_frames, motion.fps, motion)
 
 
@@ -77,8 +82,7 @@ def _keypoints(opened, frames, size, reference_size, pose_size):
     if opened.motion is None or opened.motion.keypoints is None:
         raise InputError(f"--motion {opened.path} holds no keypoints: name a folder of OpenPose JSON files")
     fields = {name: values[:frames] for name, values in opened.motion.keypoints.items()}
-    fitting = fits(fields["pose_keypoints_2d"], reference_size)
-    return place_keypoints(fields, pose_size or (reference_size if fitting else None), size, str(opened.path))
+    return place_keypoints(*on_canvas(fields, opened.motion.canvas, reference_size, pose_size), size)
 
 
 def _wrong_form(opened: Opened, cue: Cue) -> InputError:
@@ -111,7 +115,7 @@ def read_driving(
     """
     still = Labels()
     if needs.still:
-        still = labels_of(needs.still, open_motion(parsed.reference_motion, 1), 1, size, reference, reference)
+        still = labels_of(needs.still, open_motion(parsed.reference_motion, needs.still, 1), 1, size, reference, reference)
     said = {name: getattr(parsed, name) for name in (*needs.required, *needs.optional)}
     if (mask := said.pop("reference_mask", None)) is not None:
         still = dataclasses.replace(still, masks=resize_and_crop(read_image(mask)[None], size)[..., 0])

@@ -17,6 +17,7 @@ from jaxanim import systems
 from jaxanim.config_file import load_config
 from jaxanim.cpu import prepare_cpu
 from jaxanim.errors import InputError
+from jaxanim.media.files import in_order
 from jaxanim.media.outputs import check_outputs
 from jaxanim.metrics.evaluate import Case, Evaluation, Row, Variant, evaluate_cases, mean
 from jaxanim.metrics.face import load_face_network, measure_faces
@@ -96,7 +97,7 @@ def motion_folders(motions: str | None) -> list[Path]:
         return []
     if not Path(motions).is_dir():
         raise InputError(f"--motions {motions} is not a folder")
-    folders = sorted(path for path in Path(motions).iterdir() if any(path.glob("*.json")))
+    folders = in_order(path for path in Path(motions).iterdir() if any(path.glob("*.json")))
     if not folders:
         raise InputError(f"--motions {motions} holds no folder with OpenPose JSON files in it")
     return folders

@@ -7,14 +7,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxanim.cues.densepose_from_pose import fits
+from jaxanim.cues.densepose_from_pose import on_canvas
 from jaxanim.cues.driving import DENSEPOSE, TOLERANCE, Cue
 from jaxanim.errors import InputError
 from jaxanim.media.images import resize_and_crop
+from jaxanim.media.main_person import GAP
 from jaxanim.media.outputs import Paths, check_outputs, sheet_beside
 from jaxanim.media.video import Motion, read_video
 from jaxanim.systems.base import Grid, Sampling
 
+MOTION_HELP = (
+    "a video, a folder of images, OpenPose JSON (a file for each frame or one for all), or a skeleton.json; files are "
+    "taken in number order (2 before 10), of several people the largest, and up to "
+    f"{GAP} frames in a row without anybody are filled in"
+)
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 
 
@@ -113,8 +119,9 @@ def driving_frames(
 
     Args:
       reference_size: of the reference file.
-      pose_size: the size of the picture that keypoints belong to. Without it they are taken to belong to the
-        reference's, or, if they reach beyond that, are brought into the middle of the frame.
+      pose_size: the size of the picture that keypoints belong to. Without it that is the one which
+        their files name, or else the reference's, or, if they reach beyond that, they are brought into the middle
+        of the frame.
       cue: one of pictures.
 
     Raises:
@@ -124,9 +131,7 @@ def driving_frames(
         drawn = resize_and_crop(motion.frames[:frames], size)
     else:
         keypoints = {name: values[:frames] for name, values in motion.keypoints.items()}
-        fitting = fits(keypoints["pose_keypoints_2d"], reference_size)
-        canvas = pose_size or (reference_size if fitting else None)
-        drawn = cue.look.draw(keypoints, canvas, size, str(path))
+        drawn = cue.look.draw(*on_canvas(keypoints, motion.canvas, reference_size, pose_size), size)
     body = np.abs(drawn.astype(int) - cue.look.background).max(-1) > TOLERANCE
     if body.mean((1, 2)).max() < cue.look.smallest or drawn.std((1, 2)).max() < 1:
         raise InputError(f"--motion {path} has no person in it: all of its {frames} frames are background")

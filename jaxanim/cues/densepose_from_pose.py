@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxanim.cues.densepose import colored
+from jaxanim.media.keypoints import BODY, PARTS, Fields, in_pixels
 
 # Parts are DensePose's, whose right is the subject's; joints are OpenPose's 18 COCO points.
 # (part seen from the front, from behind, joint, joint, radius in torso lengths)
@@ -38,6 +39,23 @@ def fits(keypoints: Float[np.ndarray, "frames people points 3"], size: tuple[int
     height, width = size
     slack = 0.1 * np.array([width, height])
     return bool(((seen >= -slack) & (seen <= np.array([width, height]) + slack)).all())
+
+
+def on_canvas(
+    fields: Fields,
+    canvas: tuple[int, int] | None,
+    reference: tuple[int, int],
+    stated: tuple[int, int] | None = None,
+) -> tuple[Fields, tuple[int, int] | None]:
+    """Keypoints in pixels, and the (height, width) of the picture that they belong to, for `place`.
+
+    That is the `stated` one, or else what the files say (`canvas`), or else the reference's if the points lie in
+    it; None if they do not.
+    """
+    if canvas == PARTS:
+        size = stated or reference
+        return in_pixels(fields, PARTS, size), size
+    return fields, stated or canvas or (reference if fits(fields[BODY], reference) else None)
 
 
 def place(
@@ -98,9 +116,8 @@ def part_map(
 ) -> UInt8[np.ndarray, "frames height width"]:
     """DensePose part indices, 1 to 24, and 0 for the background, from OpenPose's 18 body points in pixels.
 
-    BODY_25 points are taken too (`as_coco`). Limbs with an unseen joint are left out.
+    Limbs with an unseen joint are left out.
     """
-    keypoints = as_coco(keypoints)
     torso, head = torso_length(keypoints), head_height(keypoints)
     maps = np.zeros((len(keypoints), *size), np.uint8)
     for canvas, people in zip(maps, keypoints, strict=True):
@@ -114,15 +131,6 @@ def densepose_from_pose(
 ) -> UInt8[np.ndarray, "frames height width 3"]:
     """`part_map` in the colours of MagicAnimate's driving videos, RGB."""
     return colored(part_map(keypoints, size))
-
-
-def as_coco(
-    keypoints: Float[np.ndarray, "frames people points 3"],
-) -> Float[np.ndarray, "frames people 18 3"]:
-    """OpenPose's BODY_25 points in the order of its 18 COCO points; those are returned as they are."""
-    if keypoints.shape[2] != 25:
-        return keypoints[:, :, :18]
-    return keypoints[:, :, [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]]
 
 
 def _draw_person(canvas: np.ndarray, points: np.ndarray, seen: np.ndarray, torso: float, head: float) -> None:

@@ -12,10 +12,10 @@ from jaxanim.cues.densepose_from_pose import densepose_from_pose, place
 from jaxanim.cues.openpose import Keypoints
 from jaxanim.cues.skeleton import Graph
 from jaxanim.errors import InputError
+from jaxanim.media.keypoints import BODY, Fields
 
 Frames = UInt8[np.ndarray, "frames height width 3"]
 Masks = UInt8[np.ndarray, "frames height width"]
-Fields = Mapping[str, Float[np.ndarray, "frames people points 3"]]
 
 # Compression moves colours by some levels; a body is what differs by more.
 TOLERANCE = 48
@@ -110,14 +110,14 @@ class Look:
     Attributes:
       background: its colour.
       smallest: share of a frame's area that a person fills at least.
-      draw: (OpenPose's arrays by field name, the (height, width) that they belong to or None, size, where they
-        come from) to pictures; see `jaxanim.cues.densepose_from_pose.place`.
+      draw: (one person's keypoints by field name, the (height, width) that they belong to or None, size) to
+        pictures; see `jaxanim.cues.densepose_from_pose.place`.
       looks_right: whether pictures may be such ones.
     """
 
     background: tuple[int, int, int]
     smallest: float
-    draw: Callable[[Fields, tuple[int, int] | None, tuple[int, int], str], Frames]
+    draw: Callable[[Fields, tuple[int, int] | None, tuple[int, int]], Frames]
     looks_right: Callable[[Frames], bool]
 
 
@@ -163,22 +163,20 @@ def said_of(driving: Driving, name: str) -> object:
     return driving.still.masks if name == "reference_mask" else getattr(driving, name)
 
 
-def place_keypoints(
-    fields: Fields, canvas: tuple[int, int] | None, size: tuple[int, int], source: str
-) -> Keypoints:
-    """The one person in OpenPose's arrays, in the pixels of a picture of `size`; arguments as of `Look.draw`."""
-    points = openpose.one_person(openpose.confident(openpose.keypoints_of(fields, source)), source)
+def place_keypoints(fields: Fields, canvas: tuple[int, int] | None, size: tuple[int, int]) -> Keypoints:
+    """One person's keypoints in the pixels of a picture of `size`; arguments as of `Look.draw`."""
+    points = openpose.keypoints_of(fields)
     # Hands and faces stay on their bodies.
     moved = place(points.body, canvas, size, also=openpose.pack(points)[:, None])
     return openpose.unpack(moved[:, 0])
 
 
-def _draw_densepose(fields: Fields, canvas: tuple[int, int] | None, size: tuple[int, int], source: str) -> Frames:
-    return densepose_from_pose(place(fields["pose_keypoints_2d"], canvas, size), size)
+def _draw_densepose(fields: Fields, canvas: tuple[int, int] | None, size: tuple[int, int]) -> Frames:
+    return densepose_from_pose(place(fields[BODY], canvas, size), size)
 
 
-def _draw_openpose(fields: Fields, canvas: tuple[int, int] | None, size: tuple[int, int], source: str) -> Frames:
-    return openpose.draw(place_keypoints(fields, canvas, size, source), size)
+def _draw_openpose(fields: Fields, canvas: tuple[int, int] | None, size: tuple[int, int]) -> Frames:
+    return openpose.draw(place_keypoints(fields, canvas, size), size)
 
 
 def _looks_like_densepose(frames: Frames) -> bool:

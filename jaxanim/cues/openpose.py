@@ -10,7 +10,6 @@ scale with the picture.
 import colorsys
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +17,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxanim.errors import InputError
 from jaxanim.media.files import atomic_path
-from jaxanim.media.video import read_openpose as read_fields
+from jaxanim.media.keypoints import BODY, FACE, LEFT_HAND, PARTS, RIGHT_HAND, Fields, in_pixels, read_people
+from jaxanim.media.main_person import main_person
 
 COLORS = tuple(
     (round(255 * r), round(255 * g), round(255 * b))
@@ -35,9 +34,6 @@ FINGERS = tuple(
 _HAND_COLORS = tuple(tuple(255 * c for c in colorsys.hsv_to_rgb(k / 20, 1, 1)) for k in range(20))
 _DIM = 0.6
 _POINTS = 18 + 2 * 21 + 68
-PERSON = 5
-# OpenPose's newer 25-point body, in the order of the 18: it has the middle of the hips as its point 8.
-_BODY_25 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 
 
 @dataclass(frozen=True)
@@ -67,40 +63,6 @@ def draw(keypoints: Keypoints, size: tuple[int, int]) -> UInt8[np.ndarray, "fram
             for point in keypoints.face[k, p]:
                 _disc(picture, point, 3 * scale, (255, 255, 255))
     return pictures
-
-
-def confident(keypoints: Keypoints) -> Keypoints:
-    """`keypoints` without the points that OpenPose's own renderer would leave out: below 0.05 in the body, 0.2 in
-    hands and 0.4 in faces (its render_threshold, hand_render_threshold and face_render_threshold).
-
-    OpenPose gives every point of a hand or face it has looked for a place, however unlikely.
-    """
-
-    def keep(points: np.ndarray, least: float) -> np.ndarray:
-        return np.where(points[..., 2:] >= least, points, 0).astype(np.float32)
-
-    return Keypoints(keep(keypoints.body, 0.05), keep(keypoints.hands, 0.2), keep(keypoints.face, 0.4))
-
-
-def one_person(keypoints: Keypoints, source: str | os.PathLike) -> Keypoints:
-    """The one person of each frame; detections of fewer than PERSON body points are taken for mistakes.
-
-    Args:
-      source: where the keypoints come from, to be named in errors.
-
-    Raises:
-      InputError: a frame shows several people.
-    """
-    count = (keypoints.body[..., 2] > 0).sum(-1)
-    several = np.flatnonzero((count >= PERSON).sum(1) > 1)
-    if several.size:
-        people = int((count[several[0]] >= PERSON).sum())
-        raise InputError(
-            f"motion {source} shows {people} people in frame {several[0]}: give the keypoints of one person alone"
-        )
-    frames, best = np.arange(len(count)), count.argmax(1)
-    hands = keypoints.hands.reshape(*count.shape, 2, 21, 3)[frames, best]
-    return Keypoints(keypoints.body[frames, best][:, None], hands, keypoints.face[frames, best][:, None])
 
 
 def pack(keypoints: Keypoints) -> Float[np.ndarray, "frames points 3"]:
@@ -182,37 +144,22 @@ def _flat(points: Float[np.ndarray, "points 3"]) -> list[float]:
     return [round(float(value), 3) for value in kept.ravel()]
 
 
-def read(folder: str | os.PathLike) -> Keypoints:
-    """Reads a folder of OpenPose JSON files in order of name, as `keypoints_of`."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"motion {folder} is not a folder of OpenPose JSON files")
-    paths = sorted(folder.glob("*.json"))
-    if not paths:
-        raise InputError(f"motion {folder} holds no OpenPose JSON files")
-    return keypoints_of(read_fields(paths), folder)
-
-
-def keypoints_of(
-    fields: Mapping[str, Float[np.ndarray, "frames people points 3"]], source: str | os.PathLike
-) -> Keypoints:
-    """OpenPose's arrays by field name as keypoints; absent hands, faces and people have confidence 0.
-
-    Bodies of 25 points are brought to 18.
+def read(path: str | os.PathLike, size: tuple[int, int] | None = None) -> Keypoints:
+    """The main person in a folder or file of OpenPose JSON; see `jaxanim.media.keypoints` and `main_person` there.
 
     Args:
-      source: where they come from, to be named in errors.
-
-    Raises:
-      InputError: bodies of another number of points.
+      size: (height, width) of the picture that the points belong to. It scales those of files that give parts of a
+        picture, or another size; without it parts are taken of a square of 512.
     """
-    body = fields["pose_keypoints_2d"]
-    if body.shape[2] == 25:
-        body = body[:, :, _BODY_25]
-    if body.shape[2] != 18:
-        raise InputError(f"motion {source} has bodies of {body.shape[2]} points; OpenPose's have 18 or 25")
+    people = read_people(path)
+    fields = main_person(people.fields, path)
+    if size is None:
+        size = (512, 512) if people.canvas == PARTS else people.canvas
+    return keypoints_of(fields if size is None else in_pixels(fields, people.canvas, size))
+
+
+def keypoints_of(fields: Fields) -> Keypoints:
+    """The arrays of `jaxanim.media.keypoints.read_people` by field name as keypoints."""
+    body, left, right, face = (fields[name] for name in (BODY, LEFT_HAND, RIGHT_HAND, FACE))
     frames, people = body.shape[:2]
-    empty = np.zeros((frames, people, 21, 3), np.float32)
-    hands = [fields.get(f"hand_{side}_keypoints_2d", empty) for side in ("left", "right")]
-    face = fields.get("face_keypoints_2d", np.zeros((frames, people, 70, 3), np.float32))[:, :, :68]
-    return Keypoints(body, np.stack(hands, 2).reshape(frames, 2 * people, 21, 3), face)
+    return Keypoints(body, np.stack([left, right], 2).reshape(frames, 2 * people, 21, 3), face)

@@ -32,8 +32,7 @@ class PosedFolders:
       contents: names, sizes and dates of the files, found when the source is made, so that no cache outlives them.
 
     Raises:
-      InputError: the folder has no videos, or one lacks its keypoints, has not as many, shows several people, or
-        is too short.
+      InputError: the folder has no videos, or one lacks its keypoints, has not as many, or is too short.
     """
 
     folder: str
@@ -74,8 +73,7 @@ class PosedFolders:
         folder, clip = self.videos[index // self.clips], index % self.clips
         path = next(folder / name for name in VIDEO_NAMES if (folder / name).exists())
         video = read_video(path)[0]
-        keypoints = openpose.confident(openpose.read(folder / "openpose"))
-        poses = openpose.pack(openpose.one_person(keypoints, folder / "openpose"))
+        poses = openpose.pack(openpose.read(folder / "openpose", video.shape[1:3]))
         if len(poses) != len(video):
             raise InputError(f"{folder / 'openpose'} has {len(poses)} JSON files, its video {len(video)} frames")
         consecutive = self.spacing == "consecutive"

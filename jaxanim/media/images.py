@@ -1,5 +1,7 @@
 """Reading, writing, resizing and tabulating images."""
 
+import contextlib
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,16 +9,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps
 
 from jaxanim.errors import InputError
-from jaxanim.media.files import atomic_path
+from jaxanim.media.files import atomic_path, check_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 
 
-def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:
-    """An image file as RGB, upright (EXIF rotation applied), transparency laid over white.
+def read_image(
+    path: str | os.PathLike, background: tuple[int, int, int] = (255, 255, 255)
+) -> UInt8[np.ndarray, "height width 3"]:
+    """An image file as sRGB, upright (EXIF rotation applied), transparency laid over `background`.
+
+    A colour profile is converted from; 16 bits are brought to 8; floating point is taken in [0, 1], or, where there
+    is more, in [0, 255] or [0, 65535].
 
     Raises InputError if the file is missing, empty, or not a readable image.
     """
@@ -25,32 +32,44 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "height width 3"]:
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image)
-            elif image.mode.startswith("I"):
+            if image.mode.startswith("I"):
                 # Pillow clips 16-bit grey to 8 bits on conversion; the high byte is the picture.
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-            return np.array(image.convert("RGB"))
+            elif image.mode == "F":
+                image = Image.fromarray(_to_bytes(np.asarray(image)))
+            alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+            image = _to_srgb(image, opened.info.get("icc_profile"))
+            if alpha is not None:
+                image = Image.composite(image, Image.new("RGB", image.size, background), alpha)
+            return np.array(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"image {path} cannot be read, it is corrupt or not an image: {error}") from error
+
+
+def _to_bytes(values: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(values).all() and low >= 0 and high <= 65535):
+        raise ValueError(f"its values, {low:g} to {high:g}, are no grey levels")
+    full = 1 if high <= 1 else 255 if high <= 255 else 65535
+    return np.rint(values * (255 / full)).astype(np.uint8)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB; by the picture's own colour profile where it has one that can be used."""
+    if image.mode in ("P", "PA", "LA", "RGBA", "RGBa"):
+        image = image.convert("L" if image.mode == "LA" else "RGBA").convert("L" if image.mode == "LA" else "RGB")
+    if profile is not None:
+        # One that is damaged, or for another kind of picture, is passed over, as viewers do.
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return image.convert("RGB")
 
 
 def write_png(path: str | os.PathLike, image: UInt8[np.ndarray, "height width *channels"]) -> None:
     """Writes grey, RGB or RGBA pixels without loss; the file appears whole or not at all."""
     with atomic_path(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG")
-
-
-def check_file(path: Path, what: str) -> None:
-    """Raises InputError unless `path` is a file with something in it; `what` names its role there."""
-    if not path.exists():
-        raise InputError(f"{what} {path} does not exist")
-    if path.is_dir():
-        raise InputError(f"{what} {path} is a folder where a file is needed")
-    if path.stat().st_size == 0:
-        raise InputError(f"{what} {path} is empty (0 bytes)")
 
 
 def to_float(pixels: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

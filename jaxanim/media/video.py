@@ -1,7 +1,6 @@
 """Reading and writing video, and reading a motion in whichever form a user has it."""
 
 import dataclasses
-import json
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -9,24 +8,27 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from jaxanim.errors import InputError
-from jaxanim.media.files import atomic_path
-from jaxanim.media.images import IMAGE_SUFFIXES, check_file, read_image
+from jaxanim.media.files import atomic_path, check_file, in_order
+from jaxanim.media.images import IMAGE_SUFFIXES, read_image
+from jaxanim.media.keypoints import Fields, read_people
+from jaxanim.media.main_person import main_person
 
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
     """A driving motion: either frames or OpenPose keypoints, the other being None.
 
-    frames: RGB video or drawn poses. keypoints: what each OpenPose JSON file holds, by its own field names
-    (`pose_keypoints_2d` and so on) as x, y in pixels and confidence. fps is None where the form does not say
-    it.
+    frames: RGB video or drawn poses. keypoints: one person's, by OpenPose's field names, and canvas: the (height,
+    width) that they belong to, as `jaxanim.media.keypoints.People` has them. fps is None where the form does not
+    say it.
     """
 
     frames: UInt8[np.ndarray, "frames height width 3"] | None = None
-    keypoints: dict[str, Float[np.ndarray, "frames people points 3"]] | None = None
+    keypoints: Fields | None = None
+    canvas: tuple[int, int] | None = None
     fps: float | None = None
 
     @property
@@ -172,74 +174,36 @@ def _encode(
     container.mux(stream.encode())
 
 
-def read_motion(path: str | os.PathLike, max_frames: int | None = None) -> Motion:
-    """A motion from a video file, a folder of images, or a folder of OpenPose JSON files (in order of name).
+def read_motion(
+    path: str | os.PathLike, max_frames: int | None = None, background: tuple[int, int, int] = (0, 0, 0)
+) -> Motion:
+    """A motion from a video, a folder of images, or OpenPose's JSON: a folder of files, or one with all frames.
+
+    Files are taken in number order. Of several people the main one is kept, see `jaxanim.media.main_person`.
+
+    Args:
+      background: what transparent images are laid over.
 
     Raises InputError if the path is missing, or holds none of these, or both images and JSON.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"motion {path} does not exist")
-    if not path.is_dir():
-        if path.suffix.lower() == ".json":
-            raise InputError(f"motion {path} is a single file of keypoints; give the folder that holds them")
+    if not path.is_dir() and path.suffix.lower() != ".json":
         frames, fps = read_video(path, max_frames)
         return Motion(frames=frames, fps=fps)
-    names = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    names = in_order(entry for entry in path.iterdir() if entry.name[0] != ".") if path.is_dir() else [path]
     images = [name for name in names if name.suffix.lower() in IMAGE_SUFFIXES][:max_frames]
-    poses = [name for name in names if name.suffix.lower() == ".json"][:max_frames]
+    poses = [name for name in names if name.suffix.lower() == ".json"]
     if images and poses:
         raise InputError(f"motion {path} holds both images and JSON files; keep one kind in the folder")
     if poses:
-        return Motion(keypoints=read_openpose(poses))
+        people = read_people(path, max_frames)
+        return Motion(keypoints=main_person(people.fields, path), canvas=people.canvas)
     if not images:
         raise InputError(f"motion {path} holds no images and no OpenPose JSON files")
-    frames = [read_image(name) for name in images]
+    frames = [read_image(name, background) for name in images]
     odd = next((i for i, frame in enumerate(frames) if frame.shape != frames[0].shape), None)
     if odd is not None:
         raise InputError(f"motion {path}: {images[odd].name} has another size than {images[0].name}")
     return Motion(frames=np.stack(frames))
-
-
-OPENPOSE_POINTS = {
-    "pose_keypoints_2d": None,  # 18 points (COCO) or 25 (BODY_25): the files say
-    "hand_left_keypoints_2d": 21,
-    "hand_right_keypoints_2d": 21,
-    "face_keypoints_2d": 70,
-}
-
-
-def read_openpose(paths: list[Path]) -> dict[str, Float[np.ndarray, "frames people points 3"]]:
-    """OpenPose's JSON, one file per frame, as arrays by field name; absent people and points are zero.
-
-    Raises InputError naming the file that is not JSON or not OpenPose's, or if no frame has a person in it.
-    """
-    frames = [_read_people(path) for path in paths]
-    people = max(len(frame) for frame in frames)
-    if people == 0:
-        raise InputError(f"motion {paths[0].parent} has no person in any of its {len(paths)} frames")
-    keypoints = {}
-    for field in OPENPOSE_POINTS:
-        points = {len(person[field]) for frame in frames for person in frame} - {0}
-        if len(points) > 1:
-            raise InputError(f"motion {paths[0].parent}: {field} has {sorted(points)} points in different frames")
-        if points:
-            keypoints[field] = np.zeros((len(frames), people, points.pop(), 3), np.float32)
-            for i, frame in enumerate(frames):
-                for j, person in enumerate(frame):
-                    keypoints[field][i, j, : len(person[field])] = person[field]
-    if "pose_keypoints_2d" not in keypoints:
-        raise InputError(f"motion {paths[0].parent} has no body (pose_keypoints_2d) in any of its frames")
-    return keypoints
-
-
-def _read_people(path: Path) -> list[dict[str, np.ndarray]]:
-    check_file(path, "pose")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            {field: np.asarray(person.get(field) or [], np.float32).reshape(-1, 3) for field in OPENPOSE_POINTS}
-            for person in content["people"]
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"pose {path} is not an OpenPose JSON file: {type(error).__name__} {error}") from error

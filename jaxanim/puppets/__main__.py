@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", required=True, help="whole number, 0 or more")
     parser.add_argument("--character", default="human", metavar="KIND", help=f"one of {', '.join(KINDS)} (human)")
     parser.add_argument(
-        "--motion", metavar="NAME|FOLDER", help="a motion of the kind, or a folder of OpenPose JSON files"
+        "--motion", metavar="NAME|PATH",
+        help="a motion of the kind, or OpenPose JSON: a folder of files in number order, or one with all frames",
     )
     parser.add_argument("--frames", help="number of frames at 25 a second (48, or all of a folder's)")
     parser.add_argument("--size", default="128x128", metavar="WxH", help="width x height in pixels (128x128)")
@@ -77,7 +78,7 @@ def _motion(name: str | None, kind: str, seed: int) -> Motion | str | None:
     """A style's name as it is, a folder as the motion in it."""
     if name is None or name in kind_of(kind).styles:
         return name
-    if Path(name).is_dir():
+    if Path(name).is_dir() or Path(name).suffix.lower() == ".json":
         return motion_from_openpose(name, make_character(seed, kind))
     raise InputError(
         f"--motion is {name!r}; it must be a folder of OpenPose JSON files or, for a {kind}, one of "

@@ -37,8 +37,8 @@ _NECK, _HIPS, _FACE = 1, (8, 11), (0, 14, 15, 16, 17)
 def motion_from_openpose(folder: str | os.PathLike, character: Human | Animal, fps: float = 25.0) -> Motion:
     """A motion, one frame per OpenPose JSON file, that `character` (and its like) can perform.
 
-    Points that a frame lacks are interpolated in time and smoothed; of several people the one seen best is
-    taken.
+    Points that a frame lacks are interpolated in time and smoothed; of several people the main one is taken
+    (`jaxanim.media.main_person`).
 
     Raises:
         InputError: no such folder, no OpenPose files in it, no person in them, or neither shoulders nor hips
@@ -46,9 +46,7 @@ def motion_from_openpose(folder: str | os.PathLike, character: Human | Animal, f
     """
     if not isinstance(character, Human):
         raise InputError(f"motion {folder} is a human one; the character is a {character.kind}")
-    body = openpose.read(folder).body
-    best = np.argmax((body[..., 2] > 0).sum((0, 2)))
-    return fit(body[:, best], Path(folder).name, character, fps)
+    return fit(openpose.read(folder).body[:, 0], Path(folder).name, character, fps)
 
 
 def fit(body: Float[np.ndarray, "frames 18 3"], name: str, character: Human, fps: float) -> Motion:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxanim.cues.densepose import BACKGROUND, PALETTE
-from jaxanim.cues.densepose_from_pose import as_coco, densepose_from_pose, fits, part_map, place, torso_length
+from jaxanim.cues.densepose_from_pose import densepose_from_pose, fits, part_map, place, torso_length
 from jaxanim.puppets import puppet_clip
 
 STANDING = np.array(
@@ -86,15 +86,6 @@ def test_fits_looks_at_seen_points_only(pose):
     assert not fits(pose, (60, 100))
     pose[..., 2] = np.where(pose[..., 1] > 60, 0, 1)
     assert fits(pose, (60, 100))
-
-
-def test_body_25_is_read_in_cocos_order(pose):
-    # The 25 points: COCO's with the middle of the hips at 8, then six points of the feet.
-    body = np.zeros((1, 1, 25, 3), np.float32)
-    order = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
-    body[:, :, order] = pose
-    chex.assert_trees_all_equal(as_coco(body), pose)
-    chex.assert_trees_all_equal(part_map(body, (100, 100)), part_map(pose, (100, 100)))
 
 
 def test_torso_length_without_hips_is_estimated_from_the_shoulders(pose):

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from jaxanim.errors import InputError
 from jaxanim.media.images import (
@@ -13,6 +13,7 @@ from jaxanim.media.images import (
     to_uint8,
     write_png,
 )
+from tests.media.profiles import display_p3, p3_to_srgb
 
 
 @pytest.fixture
@@ -46,6 +47,65 @@ def test_images_of_other_kinds(tmp_path, picture):
     exif[0x0112] = 6  # the camera was turned: show it turned clockwise
     Image.fromarray(picture).save(tmp_path / "turned.png", exif=exif)
     np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), np.rot90(picture, -1))
+
+
+def test_transparency_is_laid_over_a_background_of_choice(tmp_path, picture):
+    alpha = np.full((20, 30), 255, np.uint8)
+    alpha[10:15], alpha[15:] = 51, 0
+    Image.fromarray(np.dstack([picture, alpha])).save(tmp_path / "a.png")
+    black = read_image(tmp_path / "a.png", (0, 0, 0))
+    np.testing.assert_array_equal(black[:10], picture[:10])
+    np.testing.assert_allclose(black[10:15], 0.2 * picture[10:15], atol=1)
+    assert not black[15:].any()
+    Image.fromarray(np.dstack([picture[..., 0], alpha]), "LA").save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png", (0, 0, 0))[:10, :, 1], picture[:10, :, 0])
+    drawn = Image.fromarray(picture[..., 0] // 64).convert("P")
+    drawn.info["transparency"] = 3
+    drawn.save(tmp_path / "palette.png")
+    assert not read_image(tmp_path / "palette.png", (0, 0, 0))[picture[..., 0] // 64 == 3].any()
+
+
+def test_colour_profiles_are_converted_from(tmp_path):
+    picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8), (30, 20))
+    for name, mode in (("p3.png", "RGB"), ("p3.tiff", "RGB"), ("clear.png", "RGBA")):
+        Image.fromarray(picture).convert(mode).save(tmp_path / name, icc_profile=display_p3())
+        read = read_image(tmp_path / name).astype(float)
+        assert np.abs(read - p3_to_srgb(picture)).max() < 1.6
+        assert np.abs(read - picture).max() > 20
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for name, profile in (("srgb.png", srgb), ("broken.png", b"no profile"), ("cut.png", display_p3()[:200])):
+        Image.fromarray(picture).save(tmp_path / name, icc_profile=profile)
+        assert np.abs(read_image(tmp_path / name).astype(int) - picture).max() <= 1
+
+
+def test_cmyk_bitmaps_animations_and_modern_formats(tmp_path, picture):
+    ink = np.dstack([255 - picture, np.zeros((20, 30), np.uint8)])
+    Image.fromarray(ink, "CMYK").save(tmp_path / "ink.tiff")
+    np.testing.assert_array_equal(read_image(tmp_path / "ink.tiff"), picture)
+    Image.fromarray(picture[..., 0] > 99).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "bits.png")[..., 1], 255 * (picture[..., 0] > 99))
+    first, second = (Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (40, 200))
+    first.save(tmp_path / "moving.gif", save_all=True, append_images=[second])
+    assert read_image(tmp_path / "moving.gif").mean() == 40
+    smooth = cv2.resize(picture[:3, :4], (40, 30))
+    for name in ("a.avif", "a.webp"):
+        Image.fromarray(smooth).save(tmp_path / name, quality=95)
+        assert np.abs(read_image(tmp_path / name).astype(int) - smooth).mean() < 6
+
+
+@pytest.mark.parametrize("full", [1, 255, 65535])
+def test_floating_point_is_scaled(tmp_path, picture, full):
+    values = (picture[..., 0] * (full / 255)).astype(np.float32)
+    values[0, 0] = full
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tiff")[1:, :, 2], picture[1:, :, 0])
+
+
+@pytest.mark.parametrize("value", [np.nan, -3.0, 1e6, np.inf])
+def test_floating_point_that_is_no_grey_level_is_refused(tmp_path, value):
+    Image.fromarray(np.array([[0, 0.5, value]], np.float32)).save(tmp_path / "a.tiff")
+    with pytest.raises(InputError, match=r"image .*a\.tiff cannot be read.* are no grey levels"):
+        read_image(tmp_path / "a.tiff")
 
 
 def test_bad_images_are_named(tmp_path, picture):

@@ -149,18 +149,14 @@ def test_missing_and_unlikely_hands_and_faces_are_left_out(openpose_folder):
     chex.assert_trees_all_equal(bare, openpose.draw(body, (64, 48)))
 
 
-def test_people_are_counted(openpose_folder):
+def test_mistakes_are_no_people(openpose_folder):
     parent = openpose_folder.parent
-    two = changed(openpose_folder, parent / "two", lambda i, people: people * (2 if i == 3 else 1))
-    with pytest.raises(InputError, match=r"two shows 2 people in frame 3: give the keypoints of one person alone"):
-        drawn(two)
 
     def ghost(i, people):
         points = np.zeros((18, 3))
         points[:3] = [5, 5, 0.9]
         return [{"pose_keypoints_2d": points.ravel().tolist()}, *people]
 
-    # A mistaken detection of three points is no second person.
     haunted = changed(openpose_folder, parent / "haunted", ghost)
     chex.assert_trees_all_equal(drawn(haunted), drawn(openpose_folder))
     nobody = changed(openpose_folder, parent / "nobody", lambda i, people: [])
@@ -169,12 +165,9 @@ def test_people_are_counted(openpose_folder):
     unlikely = changed(
         openpose_folder, parent / "unlikely", lambda i, people: [{"pose_keypoints_2d": [20.0, 20.0, 0.01] * 18}]
     )
-    with pytest.raises(InputError, match="has no person in it: all of its 10 frames are background"):
+    with pytest.raises(InputError, match="has no person in it: nobody is seen in any of its 10 frames"):
         drawn(unlikely)
     broken = changed(openpose_folder, parent / "broken", lambda i, people: people)
     next(broken.iterdir()).write_text('{"people": [{"pose_keypoints_2d": [1, 2')
     with pytest.raises(InputError, match="is not an OpenPose JSON file"):
         drawn(broken)
-    odd = changed(openpose_folder, parent / "odd", lambda i, people: [{"pose_keypoints_2d": [20.0] * 51}])
-    with pytest.raises(InputError, match="has bodies of 17 points; OpenPose's have 18 or 25"):
-        drawn(odd)
