@@ -77,7 +77,8 @@ def animate(argv: Sequence[str] | None = None) -> None:
     if options.mask and not options.truth:
         raise InputError(f"--mask is {options.mask}, and serves only with --truth, which is missing")
     weights = options.weights or REPOSITORY / "weights" / options.system
-    reads = {f"--{name}": getattr(options, name) for name in ("reference", "motion", "base", "truth")}
+    given = ("reference", "motion", "base", "truth", "reference_motion", "reference_mask")
+    reads = {f"--{name.replace('_', '-')}": getattr(options, name, None) for name in given}
     reads |= {
         f"--{name.replace('_', '-')}": getattr(options, name, None)
         for name in ("reference_motion", "reference_mask")

@@ -115,7 +115,8 @@ def read_driving(
     """
     still = Labels()
     if needs.still:
-        still = labels_of(needs.still, open_motion(parsed.reference_motion, needs.still, 1), 1, size, reference, reference)
+        opened_still = open_motion(parsed.reference_motion, needs.still, 1)
+        still = labels_of(needs.still, opened_still, 1, size, reference, reference)
     said = {name: getattr(parsed, name) for name in (*needs.required, *needs.optional)}
     if (mask := said.pop("reference_mask", None)) is not None:
         still = dataclasses.replace(still, masks=resize_and_crop(read_image(mask)[None], size)[..., 0])

@@ -17,8 +17,8 @@ from jaxanim.media.video import Motion, read_video
 from jaxanim.systems.base import Grid, Sampling
 
 MOTION_HELP = (
-    "a video, a folder of images, OpenPose JSON (a file for each frame or one for all), or a skeleton.json; files are "
-    "taken in number order (2 before 10), of several people the largest, and up to "
+    "a video, a folder of images, OpenPose JSON (a file for each frame or one for all), or a skeleton.json; "
+    "files are taken in number order (2 before 10), of several people the largest, and up to "
     f"{GAP} frames in a row without anybody are filled in"
 )
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
