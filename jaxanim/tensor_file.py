@@ -6,7 +6,7 @@ the header in JSON, {name: {"dtype", "shape", "data_offsets": [begin, end]}}, th
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,12 +37,14 @@ class LazyTensor(NamedTuple):
       shape, dtype: known from the file's header.
       read: gives the values, as a read-only memory map where that is possible. Dropping the array drops the
         mapped pages from the process's memory too.
+      entries: of a tensor that is put together along a new first axis, the tensors that it is put together from.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[], np.ndarray]
+    entries: tuple["LazyTensor", ...] = ()
 
     @property
     def size(self) -> int:
@@ -103,10 +105,11 @@ def write_tensors(
     tensors: Mapping[str, LazyTensor],
     report: Callable[[str, int], None] | None = None,
 ) -> None:
-    """Writes a safetensors file, reading one tensor at a time, aside; it gets its name when it is whole.
+    """Writes a safetensors file, reading one tensor (or one entry of a stack) at a time, aside; it gets its name
+    when it is whole.
 
     Args:
-      report: called after each tensor with its name and its number of bytes.
+      report: called after each tensor, or entry, with the tensor's name and the number of bytes.
     """
     # Wide types first, so that every tensor lies at a multiple of its own width.
     order = sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize)
@@ -119,11 +122,15 @@ def write_tensors(
     encoded += b" " * (-len(encoded) % 8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(len(encoded).to_bytes(8, "little") + encoded)
-        for name, values in ((name, tensors[name].read()) for name in order):
-            _check(name, values, tensors[name])
-            file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
-            if report is not None:
-                report(name, values.nbytes)
+        for name in order:
+            for entry in tensors[name].entries or (tensors[name],):
+                values = entry.read()
+                _check(name, values, entry)
+                file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+                size = values.nbytes
+                del values
+                if report is not None:
+                    report(name, size)
 
 
 def _check(name: str, values: np.ndarray, tensor: LazyTensor) -> None:
@@ -136,3 +143,16 @@ def _check(name: str, values: np.ndarray, tensor: LazyTensor) -> None:
 def held(arrays: Iterable[tuple[str, np.ndarray]]) -> dict[str, LazyTensor]:
     """Arrays in memory, as `write_tensors` takes them."""
     return {name: LazyTensor(name, value.shape, value.dtype, lambda value=value: value) for name, value in arrays}
+
+
+def stack_of(entries: Sequence[LazyTensor]) -> LazyTensor:
+    """Tensors of one shape and dtype as one with a new first axis, of which `write_tensors` holds one at a time.
+
+    Raises InputError where dtypes differ.
+    """
+    first = entries[0]
+    for other in entries:
+        if other.dtype != first.dtype:
+            raise InputError(f"{first.name} is {first.dtype} and {other.name} {other.dtype}; they form one stack")
+    shape = (len(entries), *first.shape)
+    return LazyTensor(first.name, shape, first.dtype, lambda: np.stack([e.read() for e in entries]), tuple(entries))

@@ -15,6 +15,7 @@ from jaxanim.convert.rules import Tensors
 from jaxanim.errors import InputError
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.clip_vision import CLIPVisionConfig
+from jaxanim.models.t5 import T5Config
 from jaxanim.models.unet_config import ControlNetConfig, MotionConfig, UNetConfig
 from jaxanim.models.vae import VAEConfig
 
@@ -34,6 +35,8 @@ UNET_FIXED = {
 VAE_FIXED = {"act_fn": "silu", "use_quant_conv": True, "use_post_quant_conv": True, "shift_factor": None}
 ADAPTER_FIXED = {"motion_transformer_layers_per_mid_block": 1, "motion_mid_block_layers_per_block": 1,
                  "conv_in_channels": None}  # fmt: skip
+
+T5_FIXED = {"feed_forward_proj": "gated-gelu"}
 
 
 class Shapes:
@@ -230,3 +233,23 @@ def _clip(shapes: Shapes, model: str, json: Json) -> dict[str, Any]:
         "hidden_act": json.get("hidden_act", "quick_gelu"),
         "layer_norm_eps": json.get("layer_norm_eps", 1e-5),
     }
+
+
+def t5(path: Path, tensors: Tensors, json: Json) -> T5Config:
+    """Of an encoder of the T5 family; heads are told by the relative positions' table."""
+    shapes = Shapes(path, "T5 encoder", tensors)
+    _check_fixed(path, "T5 encoder", json, T5_FIXED)
+    block = "encoder.block.0.layer"
+    own = f"{block}.0.SelfAttention.relative_attention_bias.weight"
+    in_every_layer = own in tensors
+    table = own if in_every_layer else "encoder.positions.relative_attention_bias.weight"
+    buckets, heads = shapes(table, 2)
+    inner, d_model = shapes(f"{block}.0.SelfAttention.q.weight", 2)
+    vocab_size, _ = shapes("shared.weight", 2)
+    return _made(
+        path, "T5 encoder", T5Config, vocab_size=vocab_size, d_model=d_model, d_kv=inner // heads,
+        d_ff=shapes(f"{block}.1.DenseReluDense.wi_0.weight", 2)[0], num_heads=heads,
+        num_layers=shapes.count(r"encoder\.block\.(\d+)\."), relative_attention_num_buckets=buckets,
+        relative_attention_max_distance=json.get("relative_attention_max_distance", 128),
+        layer_norm_epsilon=json.get("layer_norm_epsilon", 1e-6), positions_in_every_layer=in_every_layer,
+    )  # fmt: skip

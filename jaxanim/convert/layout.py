@@ -4,10 +4,13 @@ Names: a list index becomes part of its list's name, `resnets.1.conv1` to `resne
 Leaves: convolution weight OI... to kernel ...IO, linear weight [out, in] to kernel [in, out], norm weight to
 scale, embedding table to embedding, bias to bias; a bare parameter keeps its name and its values.
 The rule loses nothing: `to_torch(from_torch(state))` is `state`.
+
+A stack of equal blocks is one block whose leaves have a leading axis more: `blocks_0/...`, `blocks_1/...` become
+`blocks/...` (`stacked_path`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +20,8 @@ from jaxanim.errors import InputError
 NUMBERED_NAMES = frozenset({"linear_1", "linear_2", "wi_0", "wi_1"})
 # Leaf names that `to_torch` writes "weight"; a PyTorch parameter with such a name could not be told apart.
 WEIGHTS = frozenset({"kernel", "scale", "embedding"})
+# Embedding tables whose names do not end in "embedding": T5's.
+TABLES = frozenset({"shared", "relative_attention_bias"})
 INDEXED = re.compile(r"(.+)_(\d+)")
 
 
@@ -54,9 +59,16 @@ def place(key: str, ndim: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
         return (*path, leaf), same
     if ndim == 1:
         return (*path, "scale"), same
-    if ndim == 2 and path and path[-1].endswith("embedding"):
+    if ndim == 2 and path and (path[-1].endswith("embedding") or path[-1] in TABLES):
         return (*path, "embedding"), same
     return (*path, "kernel"), (*same[2:], *same[1::-1])
+
+
+def stacked_path(path: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """(path, index) of every stack that the leaf at `path` might be an entry of, the outermost first."""
+    for depth, name in enumerate(path[:-1]):
+        if match := INDEXED.fullmatch(name):
+            yield (*path[:depth], match[1], *path[depth + 1 :]), int(match[2])
 
 
 def to_torch(params: Mapping) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxanim.convert import infer
-from jaxanim.convert.families import clip, controlnet, motion, unet, vae
+from jaxanim.convert.families import clip, controlnet, motion, t5, unet, vae
 from jaxanim.convert.rules import Drops, Renamed, Tensors, count, rename
 from jaxanim.convert.source import Source
 from jaxanim.errors import InputError
@@ -40,6 +40,8 @@ SIGNATURES: Sequence[tuple[str, str, str]] = (
     (r"encoder\.down_blocks\.0\.resnets\.0\.conv1\.weight", "vae", "diffusers' names"),
     (r"encoder\.down\.0\.block\.0\.conv1\.weight", "vae", "CompVis' names"),
     (r"(text_model\.)?embeddings\.token_embedding\.weight", "text_encoder", "transformers' names"),
+    (r"encoder\.block\.0\.layer\.0\.SelfAttention\.q\.weight", "t5_encoder", "transformers' names"),
+    (r"blocks\.0\.pos_embedding\.embedding\.weight", "t5_encoder", "Wan's names"),
     (r"(vision_model\.)?embeddings\.class_embedding", "image_encoder", "transformers' names"),
     (r"time_embed\.0\.weight", "unet", "CompVis' names"),
     (r"time_embedding\.linear_1\.weight", "unet", "diffusers' names"),
@@ -167,6 +169,7 @@ _INFER: dict[str, Callable] = {
     "vae": infer.vae,
     "text_encoder": infer.text,
     "image_encoder": infer.vision,
+    "t5_encoder": infer.t5,
 }
 
 
@@ -175,6 +178,9 @@ def _rename(network: str, naming: str, path: Path, tensors: Tensors) -> Renamed:
         return rename(path, "CLIP text encoder", tensors, clip.TEXT, clip.TEXT_DROPS)
     if network == "image_encoder":
         return rename(path, "CLIP image encoder", tensors, clip.VISION, clip.VISION_DROPS)
+    if network == "t5_encoder":
+        rules = t5.transformers if naming == "transformers' names" else t5.wan
+        return rename(path, "T5 encoder", tensors, rules(tensors), t5.DROPS)
     native = naming == "diffusers' names"
     if network == "vae":
         rules = vae.DIFFUSERS if native else vae.compvis(tensors)

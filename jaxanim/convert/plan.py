@@ -11,12 +11,12 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from jax.typing import DTypeLike
 
-from jaxanim.convert.layout import place
+from jaxanim.convert.layout import place, stacked_path
 from jaxanim.convert.parts import Part
 from jaxanim.convert.rules import count
 from jaxanim.errors import InputError
 from jaxanim.models.shapes import parameter_shapes
-from jaxanim.tensor_file import LazyTensor
+from jaxanim.tensor_file import LazyTensor, stack_of
 
 STORED = tuple(np.dtype(dtype) for dtype in (np.float16, ml_dtypes.bfloat16, np.float32))
 
@@ -49,20 +49,29 @@ def make_plan(network: str, config: Any, parts: tuple[Part, ...], dtype: np.dtyp
         path: tuple(leaf.shape) for path, leaf in flatten_dict(parameter_shapes(network, config), sep="/").items()
     }
     leaves, homeless = {}, []
+    stacks: dict[str, dict[int, LazyTensor]] = {}
     for part in parts:
         for key, tensor in part.tensors.items():
             names, axes = place(key, len(tensor.shape))
-            path = "/".join(names)
-            if path not in expected:
+            path, index = _home(names, expected)
+            if path is None:
                 homeless.append((part.path, tensor.name))
                 continue
             shape = tuple(tensor.shape[axis] for axis in axes)
-            if shape != expected[path]:
+            wanted = expected[path] if index is None else expected[path][1:]
+            if shape != wanted:
                 raise InputError(
                     f"checkpoint {part.path}: {tensor.name} has shape {tensor.shape}; the {network} that its other "
-                    f"tensors describe has {_theirs(expected[path], axes)}"
+                    f"tensors describe has {_theirs(wanted, axes)}"
                 )
-            leaves[path] = _in_layout(part.path, tensor, axes, dtype)
+            leaf = _in_layout(part.path, tensor, axes, dtype)
+            if index is None:
+                leaves[path] = leaf
+            else:
+                stacks.setdefault(path, {})[index] = leaf
+    for path, entries in stacks.items():
+        if sorted(entries) == list(range(expected[path][0])):
+            leaves[path] = stack_of([entries[i] for i in range(expected[path][0])])
     if homeless:
         where = homeless[0][0]
         raise InputError(
@@ -76,6 +85,14 @@ def make_plan(network: str, config: Any, parts: tuple[Part, ...], dtype: np.dtyp
     if dtype is None:
         _check_one_dtype(network, parts)
     return Plan(network, config, leaves, parts)
+
+
+def _home(names: tuple[str, ...], expected: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """(path of the leaf, its place in the leaf's stack or None) of a tensor; (None, None) where it has no home."""
+    if (path := "/".join(names)) in expected:
+        return path, None
+    stacks = (("/".join(stack), index) for stack, index in stacked_path(names))
+    return next(((path, i) for path, i in stacks if path in expected and i < expected[path][0]), (None, None))
 
 
 def stored_dtype(name: str | None) -> np.dtype | None:

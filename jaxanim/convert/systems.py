@@ -28,6 +28,7 @@ FAMILIES = {
     "appearance_encoder": "an appearance encoder",
     "clip": "CLIP",
     "text_encoder": "CLIP's text encoder",
+    "t5_encoder": "a text encoder of the T5 family",
     "image_encoder": "CLIP's image encoder",
     "vae": "Stable Diffusion's autoencoder",
     "unet": "Stable Diffusion's UNet",

@@ -12,6 +12,7 @@ from jaxanim.models.clip_vision import CLIPVision
 from jaxanim.models.controlnet import ControlNet
 from jaxanim.models.motion import split_motion
 from jaxanim.models.parameters import example_inputs, shapes_of
+from jaxanim.models.t5 import T5Encoder
 from jaxanim.models.unet import UNet
 from jaxanim.models.vae import VAE
 
@@ -20,9 +21,9 @@ def parameter_shapes(network: str, config: Any) -> PyTree:
     """The parameter tree of a network, with shapes in place of arrays.
 
     Args:
-      network: "vae", "text_encoder", "image_encoder", "unet", "controlnet", "appearance_encoder" (truncated,
-        MagicAnimate's), "appearance_model" (whole, MagicPose's) or "motion" (the motion modules of the UNet that
-        `config` describes, and nothing else of it).
+      network: "vae", "text_encoder", "t5_encoder", "image_encoder", "unet", "controlnet", "appearance_encoder"
+        (truncated, MagicAnimate's), "appearance_model" (whole, MagicPose's) or "motion" (the motion modules of the
+        UNet that `config` describes, and nothing else of it).
     """
     if network == "motion":
         return split_motion(parameter_shapes("unet", config))[1]
@@ -44,6 +45,8 @@ def _module(network: str, config: Any) -> tuple[Any, tuple[jax.ShapeDtypeStruct,
         return VAE(config), (_like(1, 1, config.downscale, config.downscale, config.in_channels),)
     if network == "text_encoder":
         return CLIPText(config), (_like(1, min(2, config.max_position_embeddings), dtype=jnp.int32),)
+    if network == "t5_encoder":
+        return T5Encoder(config), (_like(1, 2, dtype=jnp.int32),)
     if network == "image_encoder":
         return CLIPVision(config), (_like(1, config.image_size, config.image_size, config.num_channels),)
     inputs = example_inputs(config)

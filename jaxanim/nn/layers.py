@@ -49,6 +49,10 @@ class LayerNorm(Module, nn.LayerNorm):
     """`nn.LayerNorm`."""
 
 
+class RMSNorm(Module, nn.RMSNorm):
+    """`nn.RMSNorm`."""
+
+
 class Dense(Module):
     """Linear layer over the last axis, computed on [tokens, channels].
 
