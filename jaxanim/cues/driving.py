@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxanim.cues import densepose, openpose, skeleton
+from jaxanim.cues import densepose, openpose, skeleton_drawing
 from jaxanim.cues.densepose_from_pose import densepose_from_pose, place
 from jaxanim.cues.openpose import Keypoints
 from jaxanim.cues.skeleton import Graph
@@ -228,5 +228,5 @@ GRAPH = Cue(
     "graph",
     "skeleton graph",
     "points, edges and where the points are in every frame",
-    lambda labels, size: skeleton.draw(labels.graph.points, labels.graph.skeleton.edges, size),
+    lambda labels, size: skeleton_drawing.draw(labels.graph.points, labels.graph.skeleton.edges, size),
 )

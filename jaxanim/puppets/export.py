@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxanim.cues import openpose, skeleton
+from jaxanim.cues import openpose, skeleton, skeleton_drawing
+from jaxanim.cues.skeleton import Graph
 from jaxanim.errors import InputError
 from jaxanim.media.images import write_png
 from jaxanim.media.video import write_video
@@ -66,17 +67,14 @@ def _write_files(folder: Path, clip: Clip) -> None:
     write_video(folder / "densepose.mp4", clip.densepose, clip.fps, **_FINE)
     write_video(folder / "mask.mp4", np.repeat(clip.mask[..., None], 3, axis=-1), clip.fps, **_FINE)
     human = bool((clip.keypoints.body[..., 2] > 0).any())
-    drawn = openpose.draw(clip.keypoints, size) if human else skeleton.draw(clip.points, clip.skeleton.edges, size)
+    if human:
+        drawn = openpose.draw(clip.keypoints, size)
+    else:
+        drawn = skeleton_drawing.draw(clip.points, clip.skeleton.edges, size)
     write_video(folder / "openpose.mp4", drawn, clip.fps, **_FINE)
     (folder / "openpose").mkdir()
     openpose.write(folder / "openpose", clip.keypoints)
-    graph = {
-        "size": [size[1], size[0]],
-        "fps": clip.fps,
-        "points": list(clip.skeleton.points),
-        "edges": [list(edge) for edge in clip.skeleton.edges],
-        "segments": {name: list(edges) for name, edges in clip.skeleton.segments.items()},
-        "frames": np.round(clip.points, 3).tolist(),
+    graph = skeleton.encode(Graph(clip.skeleton, clip.points), size, clip.fps) | {
         "face_box": np.round(clip.face_box, 3).tolist(),
         "camera": np.round(clip.camera, 5).tolist(),
     }

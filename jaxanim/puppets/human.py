@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from jaxanim.cues.skeleton import HUMAN
 from jaxanim.puppets import face, hair
 from jaxanim.puppets.face import Head
 from jaxanim.puppets.hands import hand_points, hand_shapes
 from jaxanim.puppets.identity import Human, Look
-from jaxanim.puppets.keypoints import HUMAN_SKELETON, SEEN_ON, body_points
+from jaxanim.puppets.keypoints import SEEN_ON, body_points
 from jaxanim.puppets.motion import Motion
 from jaxanim.puppets.posed import HumanPoints, Posed
 from jaxanim.puppets.shapes import Group, Shape, Texture, axes, capsule, ellipse, limb_texture, smooth_closed
@@ -275,4 +276,4 @@ def build(human: Human, motion: Motion) -> Posed:
         groups.append(Group(np.where(np.cos(head.turn[:, 0]) > 0, -4.0, 0.7), (*tail, half)))
     points, shown = body_points(joints, head)
     outline = head.local(np.stack([np.cos(_ROUND), np.sin(_ROUND)], -1)[None])
-    return Posed(groups, HUMAN_SKELETON, points, SEEN_ON, shown, outline, HumanPoints(hands, head))
+    return Posed(groups, HUMAN, points, SEEN_ON, shown, outline, HumanPoints(hands, head))

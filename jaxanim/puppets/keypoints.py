@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from jaxanim.cues.openpose import Keypoints
-from jaxanim.cues.skeleton import Skeleton
 from jaxanim.puppets.face import Head, mouth_curves
 from jaxanim.puppets.identity import Look
 from jaxanim.puppets.paint import View
@@ -38,14 +37,6 @@ SEEN_ON = (
 )
 # Azimuth and elevation on the head of the five face points of the body.
 _ON_HEAD = {"nose": (0, -17), "eye_r": (-25, 3), "eye_l": (25, 3), "ear_r": (-92, -4), "ear_l": (92, -4)}
-
-HUMAN_SKELETON = Skeleton(
-    BODY_POINTS,
-    ((1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
-     (1, 0), (0, 14), (14, 16), (0, 15), (15, 17)),
-    {"right arm": (0, 1, 2), "left arm": (3, 4, 5), "right leg": (6, 7, 8), "left leg": (9, 10, 11),
-     "head": (12, 13, 14, 15, 16)},
-)  # fmt: skip
 
 
 def confidence(

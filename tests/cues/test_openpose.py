@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxanim.cues import openpose, skeleton
+from jaxanim.cues import openpose, skeleton_drawing
 from jaxanim.errors import InputError
 from jaxanim.media.keypoints import read_people
 
@@ -115,7 +115,7 @@ def test_reading_what_is_not_there(tmp_path):
 
 def test_a_graph_is_drawn_where_its_points_are():
     points = np.array([[[10, 10, 1], [50, 10, 1], [50, 50, 0]]], np.float32)
-    drawn = skeleton.draw(points, ((0, 1), (1, 2)), (64, 64))[0]
+    drawn = skeleton_drawing.draw(points, ((0, 1), (1, 2)), (64, 64))[0]
     assert drawn[10, 10].tolist() == [255, 255, 255]
     assert drawn[10, 30, 0] > 200
     assert drawn[10, 30, 1:].max() == 0

@@ -1,12 +1,11 @@
 """`python -m jaxanim.puppets`: what it writes is what was rendered; bad input is answered with one sentence."""
 
-import json
 import sys
 
 import numpy as np
 import pytest
 
-from jaxanim.cues import densepose, openpose
+from jaxanim.cues import densepose, openpose, skeleton
 from jaxanim.media.images import read_image
 from jaxanim.media.video import read_motion, read_video
 from jaxanim.puppets import puppet_clip
@@ -36,9 +35,9 @@ def test_files_hold_the_clip(tmp_path, monkeypatch):
     points = openpose.read(out / "openpose")
     np.testing.assert_allclose(points.body, clip.keypoints.body * (clip.keypoints.body[..., 2:] > 0), atol=1e-3)
     assert read_motion(out / "openpose").num_frames == 6
-    graph = json.loads((out / "skeleton.json").read_text())
-    assert graph["points"] == list(clip.skeleton.points)
-    np.testing.assert_allclose(graph["frames"], clip.points, atol=1e-3)
+    graph, size, fps = skeleton.read(out / "skeleton.json")
+    assert (graph.skeleton, size, fps) == (clip.skeleton, (64, 96), clip.fps)
+    np.testing.assert_allclose(graph.points, clip.points * (clip.points[..., 2:] > 0), atol=1e-3)
     assert (out / "prompt.txt").read_text().strip() == clip.prompt
 
 
