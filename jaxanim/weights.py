@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import json
 import os
+import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,30 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxanim import models
 from jaxanim.errors import InputError
 from jaxanim.media.files import atomic_path
+from jaxanim.stored import CONFIG_CLASSES, decode_config, encode_config
 from jaxanim.tensor_file import LazyTensor, read_tensors, write_tensors
 
 FORMAT = 1
 DTYPES = ("float32", "bfloat16", "float16")
-
-# Where each config class that a folder may name is defined. Only these are ever made from a file.
-CONFIG_CLASSES: dict[str, str] = {
-    "UNetConfig": "jaxanim.models.unet_config",
-    "MotionConfig": "jaxanim.models.unet_config",
-    "ControlNetConfig": "jaxanim.models.unet_config",
-    "VAEConfig": "jaxanim.models.vae",
-    "CLIPTextConfig": "jaxanim.models.clip_text",
-    "CLIPVisionConfig": "jaxanim.models.clip_vision",
-    "FaceConfig": "jaxanim.models.face",
-    "Sampling": "jaxanim.systems.base",
-    "Betas": "jaxanim.diffusion.betas",
-    "DiffusionConfig": "jaxanim.diffusion.betas",
-    "Flow": "jaxanim.diffusion.flow",
-    "MagicAnimateConfig": "jaxanim.systems.magicanimate.config",
-    "MagicPoseConfig": "jaxanim.systems.magicpose.config",
-    "MultiSourceConfig": "jaxanim.systems.magicpose.config",
-}
 
 Params = dict[str, Any]
 Networks = Mapping[str, tuple[Any, Params]]
@@ -71,7 +56,7 @@ def save_weights(
       base: weights folder of the networks that these plug into; remembered, relative to `folder`, not copied.
 
     Raises:
-      ValueError: a parameter does not fit into `dtype`, or a config's class is not in CONFIG_CLASSES.
+      ValueError: a parameter does not fit into `dtype`, or a config's class is not a `register_config`.
     """
     leaves = {
         name: (
@@ -186,7 +171,12 @@ def _config(folder: Path, description: dict[str, Any], network: str, dtype: Any)
         raise InputError(
             f"weights folder {folder} has no network {network!r}, only {', '.join(description['networks'])}"
         )
-    return config_in_dtype(decode_config(description["networks"][network], folder / "config.json"), dtype)
+    encoded = description["networks"][network]
+    if isinstance(encoded, dict) and encoded.get("class") not in CONFIG_CLASSES:
+        # Whoever loads a network by itself may have imported none.
+        for module in pkgutil.walk_packages(models.__path__, f"{models.__name__}."):
+            importlib.import_module(module.name)
+    return config_in_dtype(decode_config(encoded, folder / "config.json"), dtype)
 
 
 def config_in_dtype(config: Any, dtype: Any) -> Any:
@@ -275,56 +265,3 @@ def _check_shapes(path: Path, tensors: Mapping[str, LazyTensor], expected: Mappi
             raise InputError(
                 f"weights file {path}: {name} has shape {tensor.shape}, not {tuple(expected[name].shape)}"
             )
-
-
-def register_config(cls: type) -> type:
-    """Lets folders name the frozen dataclass `cls`, as a decorator; the library's own are in the table."""
-    CONFIG_CLASSES[cls.__name__] = cls.__module__
-    _REGISTERED[cls.__name__] = cls
-    return cls
-
-
-_REGISTERED: dict[str, type] = {}
-# Names that older folders hold.
-_FORMERLY = {"Defaults": "Sampling"}
-
-
-def encode_config(config: Any) -> dict[str, Any]:
-    """A frozen dataclass in JSON's terms: {"class": name, "fields": {...}}, nested ones likewise."""
-    name = type(config).__name__
-    if name not in CONFIG_CLASSES:
-        raise ValueError(f"config class {name} is unknown to jaxanim.weights.CONFIG_CLASSES")
-    return {
-        "class": name,
-        "fields": {field.name: _encode(getattr(config, field.name)) for field in dataclasses.fields(config)},
-    }
-
-
-def _encode(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return encode_config(value)
-    if isinstance(value, tuple | list):
-        return [_encode(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return {"dtype": jnp.dtype(value).name}
-
-
-def decode_config(encoded: Any, path: str | os.PathLike) -> Any:
-    """The frozen dataclass that `encode_config` wrote; `path` is the file to name in the InputError."""
-    try:
-        name = _FORMERLY.get(encoded["class"], encoded["class"])
-        if name not in CONFIG_CLASSES:
-            raise ValueError(f"the config class {name!r} is unknown")
-        cls = _REGISTERED.get(name) or getattr(importlib.import_module(CONFIG_CLASSES[name]), name)
-        return cls(**{field: _decode(value, path) for field, value in encoded["fields"].items()})
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"weights file {path} describes a network wrongly: {error}") from None
-
-
-def _decode(value: Any, path: str | os.PathLike) -> Any:
-    if isinstance(value, list):
-        return tuple(_decode(item, path) for item in value)
-    if isinstance(value, dict):
-        return jnp.dtype(value["dtype"]).type if "dtype" in value else decode_config(value, path)
-    return value

@@ -1,4 +1,4 @@
-"""Pictures and videos from words, by Stable Diffusion 1.5, ControlNet and AnimateDiff."""
+"""Pictures and videos from words, by a base model, ControlNet and AnimateDiff's motion modules."""
 
 import argparse
 import dataclasses

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxanim import weights
+from jaxanim import systems
 from jaxanim.errors import InputError
+from jaxanim.models.vae import VAEConfig
+from jaxanim.stored import CONFIG_CLASSES, decode_config, encode_config, register_config
 from jaxanim.systems.base import Sampling
 from jaxanim.weights import (
     fingerprint,
@@ -20,7 +22,6 @@ from jaxanim.weights import (
     load_settings,
     load_weights,
     read_description,
-    register_config,
     save_weights,
 )
 
@@ -120,13 +121,14 @@ def test_values_beyond_float16_are_refused_and_leave_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_named_config_class_is_where_the_table_says():
-    for name, module in weights.CONFIG_CLASSES.items():
-        if name in ("Inner", "Outer"):
-            continue
-        default = __import__(module, fromlist=[name])
-        config = getattr(default, name)()
-        assert weights.decode_config(json.loads(json.dumps(weights.encode_config(config))), "file") == config
+def test_every_config_class_that_a_folder_may_name_survives_the_way_there_and_back():
+    for name in systems.names():
+        assert systems.entry(name).module.Config
+    known = {"UNetConfig", "ControlNetConfig", "VAEConfig", "CLIPTextConfig", "CLIPVisionConfig", "MotionConfig"}
+    assert known | {"Sampling", "Betas", "MultiSourceConfig"} <= set(CONFIG_CLASSES)
+    for cls in CONFIG_CLASSES.values():
+        config = cls()
+        assert decode_config(json.loads(json.dumps(encode_config(config))), "file") == config
 
 
 def edit(folder, change):
@@ -248,7 +250,7 @@ print("sharded")
 def test_each_device_reads_its_own_slice(tmp_path):
     rng = np.random.default_rng(0)
     params = {"to_q": {"kernel": rng.normal(size=(8, 6))}, "norm": {"scale": rng.normal(size=3)}}
-    save_weights(tmp_path, {"vae": (Sampling(), params)}, system="vae")
+    save_weights(tmp_path, {"vae": (VAEConfig(), params)}, system="vae")
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
     run = subprocess.run(
         [sys.executable, "-c", SHARDED, str(tmp_path)], capture_output=True, text=True, env=environment

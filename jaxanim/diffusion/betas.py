@@ -14,11 +14,13 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxanim.diffusion.process import Walk, check_prediction_type
 from jaxanim.errors import InputError
+from jaxanim.stored import register_config
 
 SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 SPACINGS = ("leading", "trailing", "linspace")
 
 
+@register_config
 @dataclasses.dataclass(frozen=True)
 class Betas:
     """A noise process by its betas, with the field names of diffusers; the defaults are Stable Diffusion 1.5's.
@@ -111,7 +113,3 @@ class Betas:
                 f"{ts[0]}, outside 0 to {total - 1}; use fewer steps or another offset"
             )
         return ts.astype(np.int32)
-
-
-DiffusionConfig = Betas
-"""What weights folders called it before there were other processes."""

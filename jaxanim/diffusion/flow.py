@@ -10,10 +10,12 @@ from jaxtyping import Array, Float, Key, Num
 
 from jaxanim.diffusion.process import Walk, check_prediction_type
 from jaxanim.errors import InputError
+from jaxanim.stored import register_config
 
 Level = TypeVar("Level")
 
 
+@register_config
 @dataclasses.dataclass(frozen=True)
 class Flow:
     """x_t = (1 - s) x_0 + s eps with noise level s = t / num_train_timesteps; t may lie between two integers.

@@ -6,7 +6,7 @@ import flax.linen as nn
 from einops import rearrange
 from jaxtyping import Array, Float, Num
 
-from jaxanim.models.parameters import copy_part, example_inputs, shapes_of
+from jaxanim.models.parameters import copy_part, shapes_of
 from jaxanim.models.readers import reader_sites, stored_by_block
 from jaxanim.models.unet_blocks import decode, encode, mid, time_embedding
 from jaxanim.models.unet_config import UNetConfig
@@ -54,7 +54,7 @@ class AppearanceEncoder(nn.Module):
 def encoder_params_from_unet(unet_params: dict, config: UNetConfig, truncated: bool = True) -> dict:
     """First parameters of the appearance encoder: the base UNet's, less what the encoder has not."""
     encoder = AppearanceEncoder(config, truncated)
-    tree = shapes_of(encoder, *example_inputs(config))
+    tree = shapes_of(encoder, *config.example_inputs())
     return copy_part(tree, unet_params)
 
 

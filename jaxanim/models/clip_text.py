@@ -12,9 +12,12 @@ from tokenizers import Tokenizer
 
 from jaxanim.errors import InputError
 from jaxanim.models.clip_encoder import CLIPEncoderConfig, CLIPLayer, Encoder
+from jaxanim.models.network import Network, example
 from jaxanim.models.tokenizer import encode
+from jaxanim.stored import register_config
 
 
+@register_config
 @dataclass(frozen=True, kw_only=True)
 class CLIPTextConfig(CLIPEncoderConfig):
     """Sizes of the text encoder; the defaults are those of ViT-L/14 and Stable Diffusion 1.5 (123,060,480
@@ -22,6 +25,10 @@ class CLIPTextConfig(CLIPEncoderConfig):
 
     vocab_size: int = 49408
     max_position_embeddings: int = 77
+
+    def network(self, role: str) -> Network:
+        """See `jaxanim.models.network.NetworkConfig`."""
+        return Network(CLIPText(self), (example(1, min(2, self.max_position_embeddings), dtype=jnp.int32),))
 
 
 class TextEmbeddings(CLIPLayer):

@@ -10,13 +10,16 @@ from jaxtyping import Array, Float
 
 from jaxanim.errors import InputError
 from jaxanim.models.clip_encoder import CLIPEncoderConfig, CLIPLayer, Encoder, embedding_init
+from jaxanim.models.network import Network, example
 from jaxanim.nn.layers import Conv
+from jaxanim.stored import register_config
 
 # Of CLIP's training images, in [0, 1].
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
+@register_config
 @dataclass(frozen=True, kw_only=True)
 class CLIPVisionConfig(CLIPEncoderConfig):
     """Sizes of the image encoder; the defaults are those of ViT-L/14 at 224 pixels."""
@@ -29,6 +32,10 @@ class CLIPVisionConfig(CLIPEncoderConfig):
     num_channels: int = 3
     image_size: int = 224
     patch_size: int = 14
+
+    def network(self, role: str) -> Network:
+        """See `jaxanim.models.network.NetworkConfig`."""
+        return Network(CLIPVision(self), (example(1, self.image_size, self.image_size, self.num_channels),))
 
 
 class VisionEmbeddings(CLIPLayer):

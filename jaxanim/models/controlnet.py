@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Num
 
 from jaxanim.errors import InputError
-from jaxanim.models.parameters import copy_part, example_inputs, shapes_of
+from jaxanim.models.parameters import copy_part, shapes_of
 from jaxanim.models.readers import no_reference
 from jaxanim.models.unet_blocks import encode, mid, time_embedding
 from jaxanim.models.unet_config import ControlNetConfig, EncoderConfig, UNetConfig
@@ -118,7 +118,7 @@ def controlnet_params_from_unet(key: Key[Array, ""], unet_params: dict, config: 
 
     Motion modules of the UNet are left out where the ControlNet has none.
     """
-    sample, timesteps, text = example_inputs(config)
+    sample, timesteps, text = config.example_inputs()
     shrink = 2 ** (len(config.conditioning_embedding_out_channels) - 1)
     height, width = (shrink * side for side in sample.shape[2:4])
     cond = jax.ShapeDtypeStruct((1, 1, height, width, config.conditioning_channels), jnp.float32)

@@ -6,10 +6,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxanim.models.network import Network, example
 from jaxanim.nn.layers import Conv, Dense
 from jaxanim.nn.norm import GroupNorm
+from jaxanim.stored import register_config
 
 
+@register_config
 @dataclasses.dataclass(frozen=True)
 class FaceConfig:
     """Sizes of the face network.
@@ -25,6 +28,10 @@ class FaceConfig:
     widths: tuple[int, ...] = (32, 64, 128)
     embedding: int = 64
     states: int = 4
+
+    def network(self, role: str) -> Network:
+        """See `jaxanim.models.network.NetworkConfig`."""
+        return Network(FaceNet(self), (example(1, self.side, self.side, 3),))
 
 
 class FaceNet(nn.Module):

@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from jaxanim.models.unet_config import EncoderConfig
-
 
 def copy_part(tree: dict, source: dict) -> dict:
     """Copies of those leaves of `source` that `tree` has (so that either tree may be donated or updated)."""
@@ -27,10 +25,3 @@ def shapes_of(module: nn.Module, *inputs: jax.ShapeDtypeStruct) -> PyTree:
 @functools.lru_cache(maxsize=64)
 def _traced(module: nn.Module, *inputs: jax.ShapeDtypeStruct) -> PyTree:
     return jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
-
-
-def example_inputs(config: EncoderConfig) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Shapes of a small sample, timesteps and text for the `init` of a network of this config."""
-    side = 2 ** (len(config.block_out_channels) - 1)
-    shapes = ((1, 1, side, side, config.in_channels), (1,), (1, 1, config.cross_attention_dim))
-    return tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)

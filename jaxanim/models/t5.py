@@ -15,14 +15,17 @@ from tokenizers import Tokenizer
 
 from jaxanim.attention import attention
 from jaxanim.errors import InputError
+from jaxanim.models.network import Network, example
 from jaxanim.models.sentencepiece import tokenize
 from jaxanim.nn.layers import Dense, Embed, Module, RMSNorm
 from jaxanim.nn.stack import run_blocks, stacked_params
+from jaxanim.stored import register_config
 
 Tokens = Float[Array, "batch tokens d_model"]
 Bias = Float[Array, "1 heads tokens tokens"]
 
 
+@register_config
 @dataclass(frozen=True, kw_only=True)
 class T5Config:
     """Sizes of the encoder, transformers' field names; the defaults are T5-v1.1-XXL's (4,762,310,656 parameters).
@@ -45,6 +48,10 @@ class T5Config:
     attention_kernel: str = "auto"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
+
+    def network(self, role: str) -> Network:
+        """See `jaxanim.models.network.NetworkConfig`."""
+        return Network(T5Encoder(self), (example(1, 2, dtype=jnp.int32),))
 
 
 UMT5_XXL = T5Config(vocab_size=256384, positions_in_every_layer=True)

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass, replace
 
+import jax
 from jax.typing import DTypeLike
 
 from jaxanim.errors import InputError
+from jaxanim.models.network import Network, example
+from jaxanim.stored import register_config
 
 DOWN_BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D")
 UP_BLOCKS = ("CrossAttnUpBlock2D", "UpBlock2D")
 
 
+@register_config
 @dataclass(frozen=True)
 class MotionConfig:
     """Motion modules of AnimateDiff (Guo et al. 2023) and MagicAnimate (Sec. 3.1).
@@ -81,7 +85,13 @@ class EncoderConfig:
                         f"block_out_channels {self.block_out_channels}"
                     )
 
+    def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Shapes of a small sample, timesteps and text."""
+        side = 2 ** (len(self.block_out_channels) - 1)
+        return example(1, 1, side, side, self.in_channels), example(1), example(1, 1, self.cross_attention_dim)
 
+
+@register_config
 @dataclass(frozen=True)
 class UNetConfig(EncoderConfig):
     """Stable Diffusion's UNet.
@@ -106,12 +116,26 @@ class UNetConfig(EncoderConfig):
         if self.readers not in ("mid_up", "all"):
             raise InputError(f"readers is {self.readers!r}; it should be 'mid_up' or 'all'")
 
+    def network(self, role: str) -> Network:
+        """See `jaxanim.models.network.NetworkConfig`."""
+        from jaxanim.models.appearance import AppearanceEncoder
+        from jaxanim.models.motion import split_motion
+        from jaxanim.models.unet import UNet
+
+        inputs = self.example_inputs()
+        if role in ("appearance_encoder", "appearance_model"):  # MagicAnimate's ends with its last reader
+            return Network(AppearanceEncoder(self, truncated=role == "appearance_encoder"), inputs)
+        if role == "motion":  # the motion modules, and nothing else of the UNet
+            return Network(UNet(self), inputs, lambda params: split_motion(params)[1])
+        return Network(UNet(self), inputs)
+
 
 def image_form(unet: UNetConfig) -> UNetConfig:
     """The image model of a video UNet: no temporal layers, every frame normalised by itself."""
     return replace(unet, motion=None, pool_frames=False)
 
 
+@register_config
 @dataclass(frozen=True)
 class ControlNetConfig(EncoderConfig):
     """ControlNet (Zhang et al. 2023) for a UNet of the same encoder fields.
@@ -124,6 +148,14 @@ class ControlNetConfig(EncoderConfig):
 
     conditioning_channels: int = 3
     conditioning_embedding_out_channels: tuple[int, ...] = (16, 32, 96, 256)
+
+    def network(self, role: str) -> Network:
+        """See `jaxanim.models.network.NetworkConfig`."""
+        from jaxanim.models.controlnet import ControlNet
+
+        inputs = self.example_inputs()
+        side = inputs[0].shape[2] * 2 ** (len(self.conditioning_embedding_out_channels) - 1)
+        return Network(ControlNet(self), (*inputs, example(1, 1, side, side, self.conditioning_channels)))
 
 
 def _check_types(name: str, types: tuple[str, ...], known: tuple[str, ...], count: int) -> None:

@@ -20,16 +20,19 @@ from jaxtyping import Array, Float
 from jaxanim.attention import attention
 from jaxanim.chunks import map_chunks
 from jaxanim.errors import InputError
+from jaxanim.models.network import Network, example
 from jaxanim.models.vae_tiles import run_in_tiles
 from jaxanim.nn.conv import conv1x1
 from jaxanim.nn.layers import Conv, Dense
 from jaxanim.nn.norm import GroupNorm
 from jaxanim.nn.resnet import Downsample, ResnetBlock, Upsample
+from jaxanim.stored import register_config
 
 EPSILON = 1e-6
 LOGVAR_RANGE = (-30.0, 20.0)
 
 
+@register_config
 @dataclass(frozen=True)
 class VAEConfig:
     """Sizes of the autoencoder, with diffusers' field names; the defaults are Stable Diffusion 1.5's
@@ -52,6 +55,10 @@ class VAEConfig:
     def downscale(self) -> int:
         """Pixels per latent cell along each side."""
         return 2 ** (len(self.block_out_channels) - 1)
+
+    def network(self, role: str) -> Network:
+        """See `jaxanim.models.network.NetworkConfig`."""
+        return Network(VAE(self), (example(1, 1, self.downscale, self.downscale, self.in_channels),))
 
 
 class _Layer(nn.Module):

@@ -18,12 +18,14 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxanim.cues.driving import Driving, Needs
 from jaxanim.errors import InputError
+from jaxanim.stored import register_config
 from jaxanim.weights import read_description
 
 Report = Callable[[int, int], None]
 """Called as report(steps done, steps in all) while a system denoises."""
 
 
+@register_config
 @dataclasses.dataclass(frozen=True)
 class Sampling:
     """How a video is sampled, by any system; a config's `defaults` are what its weights were trained for.

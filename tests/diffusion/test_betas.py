@@ -8,7 +8,7 @@ import pytest
 from jaxanim.diffusion.betas import Betas
 from jaxanim.diffusion.process import add_noise, target, x0_eps
 from jaxanim.errors import InputError
-from jaxanim.weights import decode_config, encode_config
+from jaxanim.stored import decode_config, encode_config
 
 SCHEDULES = [
     (name, zero_snr) for name in ("linear", "scaled_linear", "squaredcos_cap_v2") for zero_snr in (False, True)

@@ -9,11 +9,13 @@ from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.motion import MAGICANIMATE
 from jaxanim.models.unet_config import UNetConfig, image_form
 from jaxanim.models.vae import VAEConfig
+from jaxanim.stored import register_config
 from jaxanim.systems.base import Sampling
 
 __all__ = ["MagicAnimateConfig", "image_form"]
 
 
+@register_config
 @dataclasses.dataclass(frozen=True)
 class MagicAnimateConfig:
     """The networks, the diffusion and the defaults of one set of weights.

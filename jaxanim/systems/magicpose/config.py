@@ -9,11 +9,13 @@ from jaxanim.models.controlnet import ControlNetConfig
 from jaxanim.models.motion import ANIMATEDIFF_V2
 from jaxanim.models.unet_config import UNetConfig
 from jaxanim.models.vae import VAEConfig
+from jaxanim.stored import register_config
 from jaxanim.systems.base import Sampling
 
 READINGS = ("hidden_states", "keys_and_values")
 
 
+@register_config
 @dataclasses.dataclass(frozen=True)
 class MultiSourceConfig:
     """How the multi-source attention of Eq. 3 comes by K_2 and V_2.
@@ -31,6 +33,7 @@ class MultiSourceConfig:
             raise InputError(f"shares is {self.shares!r}: choose {' or '.join(map(repr, READINGS))}")
 
 
+@register_config
 @dataclasses.dataclass(frozen=True)
 class MagicPoseConfig:
     """The networks, the diffusion and the defaults of one set of weights.

@@ -1,0 +1,51 @@
+"""No arrow runs up: a room of the library imports from its own floor and those below alone."""
+
+import ast
+from pathlib import Path
+
+import jaxanim
+
+# From the ground. The package's own modules (stored, chunks, ...) are tools that every room may use; weights find the
+# networks' classes, so they stand above them.
+ROOT = Path(jaxanim.__file__).parent
+TOOLS = {path.stem for path in ROOT.glob("*.py")} - {"__init__", "errors", "weights"}
+FLOORS = [
+    {"errors"}, {"media"} | TOOLS, {"attention", "nn", "diffusion", "cues"}, {"models"}, {"weights"}, {"puppets", "data"},
+    {"training", "metrics"}, {"systems"}, {"convert"}, {"sample", "train"},
+]  # fmt: skip
+
+
+def imported(path):
+    """The rooms that a file imports anywhere, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} imports by a relative name"
+            names = [f"{node.module}.{a.name}" for a in node.names] if node.module == "jaxanim" else [node.module]
+        for name in names:
+            first, *rest = name.split(".")
+            if first == "jaxanim" and rest:
+                yield rest[0]
+            elif first in ("sample", "train", "configs", "tests"):
+                yield first
+
+
+def test_every_import_is_of_the_same_floor_or_a_lower_one():
+    floor = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+    rooms = {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()}
+    assert rooms <= set(floor), f"no floor for {rooms - set(floor)}"
+    up = [
+        f"{path.relative_to(ROOT)} imports {room}"
+        for path in ROOT.rglob("*.py")
+        for own in [path.relative_to(ROOT).parts[0].removesuffix(".py")]
+        for room in imported(path)
+        if path.name not in ("__init__.py", "text_to_image.py") and floor.get(room, len(FLOORS)) > floor[own]
+    ]
+    assert not up, up
+
+
+def test_programs_name_no_system():
+    names = {path.name for path in (ROOT / "systems").iterdir() if (path / "__init__.py").is_file()}
+    for path in [*Path("sample").glob("*.py"), *Path("train").glob("*.py")]:
+        text = path.read_text(encoding="utf-8").lower()
+        assert not [name for name in names if name in text or name.replace("_", " ") in text], path
