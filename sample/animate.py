@@ -79,15 +79,11 @@ def animate(argv: Sequence[str] | None = None) -> None:
     weights = options.weights or REPOSITORY / "weights" / options.system
     given = ("reference", "motion", "base", "truth", "reference_motion", "reference_mask")
     reads = {f"--{name.replace('_', '-')}": getattr(options, name, None) for name in given}
-    reads |= {
-        f"--{name.replace('_', '-')}": getattr(options, name, None)
-        for name in ("reference_motion", "reference_mask")
-    }
     reads |= {"--weights": weights, "--mask": options.mask or inputs.mask_beside(options.truth)}
     out, sheet = inputs.output_paths(options.out, options.sheet, reads)
 
     reference = read_image(options.reference)
-    motion = open_motion(options.motion, entry.needs.cues, options.frames)
+    motion = open_motion(options.motion, entry.needs.cues, options.frames, options.fps)
     frames = inputs.check_frames(options.frames, motion.frames, "--motion", options.motion)
     system = systems.load(options.system, weights, options.base, dtype=options.dtype)
     inputs.check_windows(options.window, options.overlap, system.defaults)

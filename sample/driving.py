@@ -32,16 +32,19 @@ class Opened:
     graph_size: tuple[int, int] | None = None
 
 
-def open_motion(path: str | os.PathLike, cues: tuple[Cue, ...], max_frames: int | None = None) -> Opened:
+def open_motion(
+    path: str | os.PathLike, cues: tuple[Cue, ...], max_frames: int | None = None, fps: float | None = None
+) -> Opened:
     """Reads a motion; raises InputError where it cannot be read.
 
-    Transparent images are laid over the background of the first of `cues` that has one.
+    Transparent images are laid over the background of the first of `cues` that has one; a video of variable rate is
+    brought to `fps` frames a second.
     """
     if Path(path).suffix.lower() == ".json" and not holds_frames(Path(path)):
         graph, size, fps = skeleton.read(path)
         return Opened(path, len(graph.points), fps, graph=graph, graph_size=size)
     background = next((cue.look.background for cue in cues if cue.look is not None), (0, 0, 0))
-    motion = read_motion(path, max_frames, background)
+    motion = read_motion(path, max_frames, background, fps)
     return Opened(path, motion.num_frames, motion.fps, motion)
 
 
@@ -63,7 +66,7 @@ def labels_of(
         elif opened.motion is None or (cue.look is None and opened.motion.frames is None):
             raise _wrong_form(opened, cue)
         elif cue.look is None:
-            pictures[cue.key] = resize_and_crop(opened.motion.frames[:frames], size)
+            pictures[cue.key] = opened.motion.frames.read(frames, size)
         else:
             pictures[cue.key] = driving_frames(
                 opened.motion, opened.path, frames, size, reference_size, pose_size, cue

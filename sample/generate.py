@@ -15,7 +15,7 @@ from tqdm import tqdm
 from jaxanim.cpu import prepare_cpu
 from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, to_uint8, write_png
-from jaxanim.media.video import read_video, write_video
+from jaxanim.media.video import write_video
 from jaxanim.systems.base import Memory, generator
 from sample import inputs
 from sample.arguments import Parser, add_memory_options, number, run, said, size, whole
@@ -120,9 +120,7 @@ def read_control(
     """A control picture, or for videos as many frames of a control video, cropped to `size`."""
     if Path(path).suffix.lower() not in inputs.VIDEO_SUFFIXES:
         return resize_and_crop(read_image(path)[None], size)
-    video, _ = read_video(path, frames)
-    inputs.check_frames(frames, len(video), "--control", path)
-    return resize_and_crop(video, size)
+    return inputs.read_truth(path, frames, size, "--control")
 
 
 def _sheet(result: np.ndarray, control: np.ndarray | None, most: int) -> UInt8[np.ndarray, "height width 3"]:

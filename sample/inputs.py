@@ -10,10 +10,10 @@ from jaxtyping import UInt8
 from jaxanim.cues.densepose_from_pose import on_canvas
 from jaxanim.cues.driving import DENSEPOSE, TOLERANCE, Cue
 from jaxanim.errors import InputError
-from jaxanim.media.images import resize_and_crop
+from jaxanim.media.film import open_video
 from jaxanim.media.main_person import GAP
 from jaxanim.media.outputs import Paths, check_outputs, sheet_beside
-from jaxanim.media.video import Motion, read_video
+from jaxanim.media.video import Motion
 from jaxanim.systems.base import Grid, Sampling
 
 MOTION_HELP = (
@@ -128,16 +128,20 @@ def driving_frames(
       InputError: there is no person in any of the frames, or a video shows something else than the cue.
     """
     if motion.keypoints is None:
-        drawn = resize_and_crop(motion.frames[:frames], size)
+        drawn = motion.frames.read(frames, size)
     else:
         keypoints = {name: values[:frames] for name, values in motion.keypoints.items()}
         drawn = cue.look.draw(*on_canvas(keypoints, motion.canvas, reference_size, pose_size), size)
-    body = np.abs(drawn.astype(int) - cue.look.background).max(-1) > TOLERANCE
-    if body.mean((1, 2)).max() < cue.look.smallest or drawn.std((1, 2)).max() < 1:
+    if not any(_shows_somebody(frame, cue) for frame in drawn):
         raise InputError(f"--motion {path} has no person in it: all of its {frames} frames are background")
     if motion.keypoints is None and not cue.look.looks_right(drawn):
         raise _wrong_cue(path, cue)
     return drawn
+
+
+def _shows_somebody(frame: UInt8[np.ndarray, "height width 3"], cue: Cue) -> bool:
+    body = np.abs(frame.astype(np.int16) - np.array(cue.look.background, np.int16)).max(-1) > TOLERANCE
+    return bool(body.mean() >= cue.look.smallest and frame.std((0, 1)).max() >= 1)
 
 
 def _wrong_cue(path: str | os.PathLike, cue: Cue) -> InputError:
@@ -150,9 +154,9 @@ def read_truth(
     path: str | os.PathLike, frames: int, size: tuple[int, int], option: str = "--truth"
 ) -> UInt8[np.ndarray, "frames height width 3"]:
     """The first frames of the true video (or of its mask), cropped as the reference is."""
-    video, _ = read_video(path, frames)
-    check_frames(frames, len(video), option, path)
-    return resize_and_crop(video, size)
+    film = open_video(Path(path), frames)
+    check_frames(frames, len(film), option, path)
+    return film.read(frames, size)
 
 
 def read_mask(

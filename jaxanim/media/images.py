@@ -78,7 +78,12 @@ def to_float(pixels: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]
 
 
 def to_uint8(pixels: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """[-1, 1] to 0..255, rounded to the nearest; values outside are clipped."""
+    """[-1, 1] to 0..255, rounded to the nearest; values outside are clipped. Videos are taken frame by frame."""
+    if pixels.ndim > 3:
+        out = np.empty(pixels.shape, np.uint8)
+        for i, part in enumerate(pixels):
+            out[i] = to_uint8(part)
+        return out
     return np.clip(np.rint((np.asarray(pixels, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 

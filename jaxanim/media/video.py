@@ -7,12 +7,13 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace
 from jaxtyping import UInt8
 
 from jaxanim.errors import InputError
-from jaxanim.media.files import atomic_path, check_file, in_order
-from jaxanim.media.images import IMAGE_SUFFIXES, read_image
+from jaxanim.media.files import atomic_path, in_order
+from jaxanim.media.film import CONVERSION, Film, open_images, open_video
+from jaxanim.media.images import IMAGE_SUFFIXES
 from jaxanim.media.keypoints import Fields, read_people
 from jaxanim.media.main_person import main_person
 
@@ -21,12 +22,12 @@ from jaxanim.media.main_person import main_person
 class Motion:
     """A driving motion: either frames or OpenPose keypoints, the other being None.
 
-    frames: RGB video or drawn poses. keypoints: one person's, by OpenPose's field names, and canvas: the (height,
-    width) that they belong to, as `jaxanim.media.keypoints.People` has them. fps is None where the form does not
-    say it.
+    frames: video or drawn poses, still in their files. keypoints: one person's, by OpenPose's field names, and
+    canvas: the (height, width) that they belong to, as `jaxanim.media.keypoints.People` has them. fps is None where
+    the form does not say it.
     """
 
-    frames: UInt8[np.ndarray, "frames height width 3"] | None = None
+    frames: Film | None = None
     keypoints: Fields | None = None
     canvas: tuple[int, int] | None = None
     fps: float | None = None
@@ -38,68 +39,15 @@ class Motion:
         return len(next(iter(self.keypoints.values())))
 
 
-# The default conversion drops low bits and repeats chroma: on smooth pictures it errs by 1.3 to 4.7 grey
-# levels in the mean where this one errs by 0.4 to 0.5.
-CONVERSION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
-
-
 def read_video(
     path: str | os.PathLike, max_frames: int | None = None
 ) -> tuple[UInt8[np.ndarray, "frames height width 3"], float]:
-    """All frames of the first video stream as RGB, upright, and its mean frame rate in frames per second.
-
-    YUV is converted by the colour matrix and range that the file declares; a file that declares none is read
-    by the usual convention, BT.709 from 720 lines on and BT.601 below, limited range.
+    """All frames of the first video stream as a player shows them (`jaxanim.media.film`), and frames a second.
 
     Raises InputError if the file is missing, empty, corrupt, or has no video in it.
     """
-    path = Path(path)
-    check_file(path, "video")
-    try:
-        with av.open(path) as container:
-            if not container.streams.video:
-                raise InputError(f"video {path} has no video stream in it")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            fps = float(stream.average_rate or stream.guessed_rate or 25)
-            frames, packets = [], 0
-            for packet in container.demux(stream):
-                packets += packet.size > 0
-                frames += [_to_rgb(frame) for frame in packet.decode()]
-                if max_frames is not None and len(frames) >= max_frames:
-                    frames = frames[:max_frames]
-                    break
-            else:
-                if packets < stream.frames:
-                    raise InputError(
-                        f"video {path} is cut short: {packets} of its {stream.frames} frames are there"
-                    )
-    except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"video {path} cannot be read, it is corrupt or not a video: {error}") from error
-    if not frames:
-        raise InputError(f"video {path} has no frames in it")
-    if len({frame.shape for frame in frames}) > 1:
-        raise InputError(f"video {path} changes its frame size part way, which is not supported")
-    return np.stack(frames), fps
-
-
-def _to_rgb(frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
-    if frame.format.name not in ("rgb24", "gbrp", "bgr24", "rgba", "bgra", "gray", "pal8"):
-        declared = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601,
-                    7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020}  # fmt: skip
-        usual = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
-        full_range = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-        frame = frame.reformat(
-            format="rgb24",
-            src_colorspace=declared.get(int(frame.colorspace), usual),
-            dst_colorspace=Colorspace.ITU601,
-            src_color_range=ColorRange.JPEG if full_range else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=CONVERSION,
-        )
-    pixels = frame.to_ndarray(format="rgb24")
-    # Phones store video as the sensor saw it and the turn as metadata, in degrees counter-clockwise.
-    return np.ascontiguousarray(np.rot90(pixels, k=round(frame.rotation / 90)))
+    film = open_video(Path(path), max_frames)
+    return film.read(), film.fps
 
 
 def write_video(
@@ -124,9 +72,6 @@ def write_video(
         )
     if pixel_format not in ("yuv420p", "yuv444p", "rgb24"):
         raise InputError(f"pixel_format must be yuv420p, yuv444p or rgb24, not {pixel_format!r}")
-    if pixel_format == "yuv420p":
-        height, width = frames.shape[1:3]
-        frames = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge")
     # The index goes to the front of the file, so that a browser plays it before it has all of it.
     containers = {
         ".mp4": {"movflags": "faststart"},
@@ -152,7 +97,9 @@ def _encode(
 ) -> None:
     rgb = pixel_format == "rgb24"
     stream = container.add_stream("libx264rgb" if rgb else "libx264", rate=rate)
-    stream.height, stream.width = frames.shape[1:3]
+    height, width = frames.shape[1:3]
+    odd = (height % 2, width % 2) if pixel_format == "yuv420p" else (0, 0)
+    stream.height, stream.width = height + odd[0], width + odd[1]
     stream.pix_fmt = pixel_format
     stream.options = {"crf": str(crf)}
     if not rgb:
@@ -160,7 +107,8 @@ def _encode(
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries = context.color_trc = 1
     for pixels in frames:
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        even = np.pad(pixels, [(0, odd[0]), (0, odd[1]), (0, 0)], mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         if not rgb:
             frame = frame.reformat(
                 format=pixel_format,
@@ -175,7 +123,10 @@ def _encode(
 
 
 def read_motion(
-    path: str | os.PathLike, max_frames: int | None = None, background: tuple[int, int, int] = (0, 0, 0)
+    path: str | os.PathLike,
+    max_frames: int | None = None,
+    background: tuple[int, int, int] = (0, 0, 0),
+    fps: float | None = None,
 ) -> Motion:
     """A motion from a video, a folder of images, or OpenPose's JSON: a folder of files, or one with all frames.
 
@@ -183,6 +134,7 @@ def read_motion(
 
     Args:
       background: what transparent images are laid over.
+      fps: frames a second of what the motion is for; a video of variable rate is shown at this one.
 
     Raises InputError if the path is missing, or holds none of these, or both images and JSON.
     """
@@ -190,8 +142,8 @@ def read_motion(
     if not path.exists():
         raise InputError(f"motion {path} does not exist")
     if not path.is_dir() and path.suffix.lower() != ".json":
-        frames, fps = read_video(path, max_frames)
-        return Motion(frames=frames, fps=fps)
+        film = open_video(path, max_frames, fps)
+        return Motion(frames=film, fps=film.fps)
     names = in_order(entry for entry in path.iterdir() if entry.name[0] != ".") if path.is_dir() else [path]
     images = [name for name in names if name.suffix.lower() in IMAGE_SUFFIXES][:max_frames]
     poses = [name for name in names if name.suffix.lower() == ".json"]
@@ -202,8 +154,4 @@ def read_motion(
         return Motion(keypoints=main_person(people.fields, path), canvas=people.canvas)
     if not images:
         raise InputError(f"motion {path} holds no images and no OpenPose JSON files")
-    frames = [read_image(name, background) for name in images]
-    odd = next((i for i, frame in enumerate(frames) if frame.shape != frames[0].shape), None)
-    if odd is not None:
-        raise InputError(f"motion {path}: {images[odd].name} has another size than {images[0].name}")
-    return Motion(frames=np.stack(frames))
+    return Motion(frames=open_images(path, images, background))

@@ -105,7 +105,7 @@ def test_motion_of_every_form(tmp_path):
 
     for i in (10, 2, 1):  # in order of name, however they were written
         write_png(tmp_path / "images" / f"{i:03d}.png", np.full((8, 6, 3), i, np.uint8))
-    assert read_motion(tmp_path / "images").frames[:, 0, 0, 0].tolist() == [1, 2, 10]
+    assert read_motion(tmp_path / "images").frames.read()[:, 0, 0, 0].tolist() == [1, 2, 10]
     assert read_motion(tmp_path / "images", max_frames=2).num_frames == 2
 
     (tmp_path / "poses").mkdir()

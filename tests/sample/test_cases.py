@@ -1,14 +1,20 @@
 """Inputs that people have, through the program: the sheet of each is that of a plain input that shows the same."""
 
 import json
+import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from jaxanim.cues import openpose
+from jaxanim.cues.driving import DENSEPOSE, OPENPOSE
 from jaxanim.media.images import read_image, write_png
+from jaxanim.media.video import read_video, write_video
 from jaxanim.puppets import puppet_clip
 from sample.animate import main
+from sample.driving import labels_of, open_motion
+from tests.media.test_film import encode
 from tests.media.test_keypoints import BODY
 
 
@@ -173,3 +179,55 @@ def test_all_frames_in_one(sheet, plain, tmp_path):
     np.testing.assert_array_equal(sheet(tmp_path / "one" / "all.json"), expected)
     people = changed(plain, tmp_path / "people", lambda i, content: content["people"])
     np.testing.assert_array_equal(sheet(people), expected)
+
+
+def test_pixels_twice_as_wide(sheet, clip, tmp_path):
+    write_video(tmp_path / "plain.mp4", clip.densepose, crf=1)
+    narrow = clip.densepose[:, :, ::2]
+    encode(tmp_path / "narrow.mp4", narrow, square=Fraction(2))
+    apart = np.abs(sheet(tmp_path / "narrow.mp4").astype(int) - sheet(tmp_path / "plain.mp4")).max(-1)
+    assert (apart > 60).mean() < 0.03
+    encode(tmp_path / "squashed.mp4", narrow)
+    squashed = np.abs(sheet(tmp_path / "squashed.mp4").astype(int) - sheet(tmp_path / "plain.mp4")).max(-1)
+    assert (squashed > 60).mean() > 0.06
+
+
+def test_recorded_in_a_browser(sheet, clip, tmp_path):
+    times = [round(i / 15, 3) for i in range(12)]
+    encode(tmp_path / "recorded.mkv", clip.densepose, times, 200)
+    sheet(tmp_path / "recorded.mkv")
+    frames, fps = read_video(tmp_path / "out" / "a.mp4")
+    assert (len(frames), fps) == (12, 15)
+
+
+def test_a_variable_rate_at_the_outputs(sheet, clip, tmp_path):
+    encode(tmp_path / "variable.mp4", clip.densepose, [0.1 * i for i in range(11)] + [3.0], 10)
+    sheet(tmp_path / "variable.mp4", "--fps", "10")
+    frames, fps = read_video(tmp_path / "out" / "a.mp4")
+    assert fps == 10
+    assert len(frames) in (31, 32)
+
+
+def test_drawings_with_a_transparent_background(tmp_path, clip):
+    drawn = openpose.draw(clip.keypoints, (64, 48))
+    for i, frame in enumerate(drawn):
+        write_png(tmp_path / "clear" / f"{i}.png", np.dstack([frame, 255 * frame.any(-1).astype(np.uint8)]))
+    opened = open_motion(tmp_path / "clear", (OPENPOSE,))
+    np.testing.assert_array_equal(labels_of((OPENPOSE,), opened, 12, (64, 48), (64, 48)).pictures["openpose"], drawn)
+
+
+def test_a_motion_is_in_memory_once(tmp_path):
+    """Under 3 bytes a pixel of the output, and some frames of the input."""
+    frames = np.zeros((100, 256, 256, 3), np.uint8) + np.array([68, 1, 84], np.uint8)
+    frames[:, 64:192, 96:160] = [33, 144, 140]
+    write_video(tmp_path / "a.mp4", frames)
+    del frames
+    tracemalloc.start()
+    try:
+        opened = open_motion(tmp_path / "a.mp4", (DENSEPOSE,))
+        labels = labels_of((DENSEPOSE,), opened, 100, (128, 128), (128, 128))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert labels.pictures["densepose"].shape == (100, 128, 128, 3)
+    assert peak < 3 * 100 * 128 * 128 + 16 * 256 * 256 * 3
