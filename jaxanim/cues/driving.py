@@ -183,8 +183,8 @@ def _looks_like_densepose(frames: Frames) -> bool:
     """Whether most pixels have nearly one of the 25 colours of a part map."""
     palette, pixels = densepose.PALETTE.astype(np.int16), _some(frames)
     near = 0
-    for start in range(0, len(pixels), 1 << 14):  # each against all colours takes room
-        distance = np.abs(pixels[start : start + (1 << 14)] - palette).max(-1).min(-1)
+    for start in range(0, len(pixels), 1 << 13):  # each against all colours takes room
+        distance = np.abs(pixels[start : start + (1 << 13)] - palette).max(-1).min(-1)
         near += int((distance <= TOLERANCE).sum())
     return near / len(pixels) > 0.6
 

@@ -71,27 +71,28 @@ def open_video(path: Path, max_frames: int | None = None, wanted: float | None =
 
     Raises InputError if the file is missing, empty, corrupt, or has no video in it.
     """
-    head: list[tuple[tuple[int, int], Fraction | None, float]] = []
+    form: _Form | None = None
+    declared, precision = None, 0.0
     times: list[float | None] = []
     last = None
     for frame, stream in decode(path, max_frames is None):
-        if not head:
-            square = Fraction(stream.sample_aspect_ratio or 1)
-            head.append((upright(frame, square).shape[:2], stream.average_rate, float(stream.time_base)))
+        if form is None:
+            form = _Form.of(frame, stream)
+            size = form.upright(frame).shape[:2]
+            declared, precision = stream.average_rate, float(stream.time_base)
         times.append(None if frame.time is None else float(frame.time))
         last = float(frame.duration * frame.time_base) if frame.duration else None
         if max_frames is not None and len(times) > max_frames and _long_enough(times, max_frames, wanted):
             break
-    size, declared, precision = head[0]
     fps, shown = timing(times, last, declared, wanted, precision)
     shown = shown[:max_frames]
 
     def frames() -> Iterator[Picture]:
         wants = iter(shown)
         want = next(wants)
-        for index, (frame, stream) in enumerate(decode(path, False)):
+        for index, (frame, _) in enumerate(decode(path, False)):
             if index == want:
-                picture = upright(frame, Fraction(stream.sample_aspect_ratio or 1))
+                picture = form.upright(frame)
                 while index == want:
                     yield picture
                     want = next(wants, None)
@@ -119,6 +120,8 @@ def decode(path: Path, whole: bool) -> Iterator[tuple[av.VideoFrame, av.VideoStr
             moving = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
             stream = (moving or container.streams.video)[0]
             stream.thread_type = "AUTO"
+            # Every thread holds frames of its own.
+            stream.codec_context.thread_count = 2
             for packet in container.demux(stream):
                 packets += packet.size > 0
                 for frame in packet.decode():
@@ -132,14 +135,28 @@ def decode(path: Path, whole: bool) -> Iterator[tuple[av.VideoFrame, av.VideoStr
         raise InputError(f"video {path} has no frames in it")
 
 
-def upright(frame: av.VideoFrame, square: Fraction) -> Picture:
-    """A frame as RGB, its pixels (of aspect ratio `square`) made square, turned and mirrored as it says."""
-    pixels = to_rgb(frame)
-    if square != 1:
-        height, width = pixels.shape[:2]
-        pixels = cv2.resize(pixels, (max(1, round(width * square)), height), interpolation=cv2.INTER_CUBIC)
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
-    return pixels if data is None else turn(pixels, struct.unpack("=9i", bytes(data)[:36]))
+@dataclass(frozen=True)
+class _Form:
+    """How the frames of a stream are shown: the aspect ratio of a pixel, and the display matrix."""
+
+    square: Fraction
+    matrix: Sequence[int] | None
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame, stream: av.VideoStream) -> "_Form":
+        # Asked of one frame only: one whose side data were looked at stays in memory until garbage is collected.
+        data = frame.side_data.get(Type.DISPLAYMATRIX)
+        matrix = None if data is None else struct.unpack("=9i", bytes(data)[:36])
+        return cls(Fraction(stream.sample_aspect_ratio or 1), matrix)
+
+    def upright(self, frame: av.VideoFrame) -> Picture:
+        """As RGB, the pixels made square, turned and mirrored."""
+        pixels = to_rgb(frame)
+        if self.square != 1:
+            height, width = pixels.shape[:2]
+            wide = (max(1, round(width * self.square)), height)
+            pixels = cv2.resize(pixels, wide, interpolation=cv2.INTER_CUBIC)
+        return pixels if self.matrix is None else turn(pixels, self.matrix)
 
 
 def turn(pixels: Picture, matrix: Sequence[int]) -> Picture:
