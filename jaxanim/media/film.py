@@ -121,7 +121,7 @@ def decode(path: Path, whole: bool) -> Iterator[tuple[av.VideoFrame, av.VideoStr
             stream = (moving or container.streams.video)[0]
             stream.thread_type = "AUTO"
             # Every thread holds frames of its own.
-            stream.codec_context.thread_count = 2
+            stream.codec_context.thread_count = 4
             for packet in container.demux(stream):
                 packets += packet.size > 0
                 for frame in packet.decode():

@@ -70,7 +70,7 @@ def test_bad_videos_are_named(tmp_path):
                                          b"\x80>\x00\x00\x02\x00\x10\x00data\x40\x08\x00\x00" + b"\0" * 2112)  # fmt: skip
     for name, reason in {
         "missing.mp4": "does not exist", ".": "is a folder", "empty.mp4": "is empty", "text.mp4": "corrupt",
-        "cut0.3.mp4": "corrupt|cut short", "cut0.6.mp4": "corrupt|cut short", "cut0.9.mp4": "cut short",
+        "cut0.3.mp4": "corrupt|cut short", "cut0.6.mp4": "corrupt|cut short", "cut0.9.mp4": "corrupt|cut short",
         "sound.wav": "no video stream",
     }.items():  # fmt: skip
         with pytest.raises(InputError, match=reason) as raised:
