@@ -203,9 +203,7 @@ def _diffusion(path: Path) -> Betas | None:
     if not file.is_file():
         return None
     json = read_json(file)
-    names = {field.name: field.name for field in dataclasses.fields(Betas)} | {
-        "spacing": "timestep_spacing"
-    }
+    names = {field.name: field.name for field in dataclasses.fields(Betas)} | {"spacing": "timestep_spacing"}
     return Betas(**{ours: json[theirs] for ours, theirs in names.items() if theirs in json})
 
 

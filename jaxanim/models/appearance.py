@@ -43,11 +43,11 @@ class AppearanceEncoder(nn.Module):
         stored = stored_by_block(config, None)
         temb = time_embedding(config, timesteps)
         x = Conv(config.block_out_channels[0], (3, 3), padding=1, **dtypes, name="conv_in")(sample)
-        x, skips, normed = encode(config, x, temb, text, stored)
-        x, normed["mid_block"] = mid(config, x, temb, text, stored)
-        _, more = decode(config, x, skips, temb, text, stored, truncated=self.truncated)
-        normed |= more
-        features = (normed[site.block][site.index] for site in reader_sites(config))
+        x, skips, taken = encode(config, x, temb, text, stored)
+        x, more = mid(config, x, temb, text, stored)
+        _, last = decode(config, x, skips, temb, text, stored, truncated=self.truncated)
+        taken |= more | last
+        features = (taken[site.block][f"attentions_{site.index}"]["norm1"] for site in reader_sites(config))
         return tuple(rearrange(feature, "b 1 t c -> b t c") for feature in features)
 
 

@@ -1,5 +1,7 @@
 """Motion modules: the temporal transformers that turn an image UNet into a video UNet."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ from einops import rearrange
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
+from jaxanim.attention.patterns import Patterns, Site
 from jaxanim.errors import InputError
 from jaxanim.models.unet_config import (
     ANIMATEDIFF_V1,
@@ -51,20 +54,24 @@ class TemporalBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch frames tokens channels"]
-    ) -> Float[Array, "batch frames tokens channels"]:
+        self, x: Float[Array, "batch frames tokens channels"], patterns: Patterns, site: Site | None
+    ) -> tuple[Float[Array, "batch frames tokens channels"], dict[str, Any]]:
+        taken: dict[str, Any] = {}
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         frames, channels = x.shape[1], x.shape[-1]
         positions = jnp.asarray(sinusoidal_positions(frames, channels), x.dtype)[:, None]
         for i in (1, 2):
             h = layer_norm(self, f"norm{i}")(x) + positions
-            x = x + TemporalAttention(self.config.heads, self.kernel, **dtypes, name=f"attn{i}")(h)
-        return x + FeedForward(**dtypes, name="ff")(layer_norm(self, "norm3")(x))
+            attention = TemporalAttention(self.config.heads, self.kernel, **dtypes, name=f"attn{i}")
+            out, taken[f"attn{i}"] = attention(h, patterns, site)
+            x = x + out
+        return x + FeedForward(**dtypes, name="ff")(layer_norm(self, "norm3")(x)), taken
 
 
 class MotionModule(nn.Module):
     """GroupNorm, linear in, temporal blocks along the frames, linear out (zero at first), residual.
 
+    Returns the video and, by block and attention, what else the temporal pattern had to say.
     Raises InputError for more frames than `config.max_frames`.
     """
 
@@ -74,7 +81,9 @@ class MotionModule(nn.Module):
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Video) -> Video:
+    def __call__(
+        self, x: Video, patterns: Patterns = Patterns(), site: Site | None = None
+    ) -> tuple[Video, dict[str, Any]]:
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         frames, width, channels = x.shape[1], x.shape[-2], x.shape[-1]
         if frames > self.config.max_frames:
@@ -84,10 +93,12 @@ class MotionModule(nn.Module):
         h = GroupNorm(self.config.norm_num_groups, 1e-6, self.config.pool_frames, **dtypes, name="norm")(x)
         h = rearrange(h, "b f h w c -> b f (h w) c")
         h = Dense(channels, **dtypes, name="proj_in")(h)
+        taken = {}
         for i in range(self.config.layers_per_block):
-            h = TemporalBlock(self.config, self.kernel, **dtypes, name=f"transformer_blocks_{i}")(h)
+            name = f"transformer_blocks_{i}"
+            h, taken[name] = TemporalBlock(self.config, self.kernel, **dtypes, name=name)(h, patterns, site)
         h = Dense(channels, kernel_init=nn.initializers.zeros, **dtypes, name="proj_out")(h)
-        return x + rearrange(h, "b f (h w) c -> b f h w c", w=width)
+        return x + rearrange(h, "b f (h w) c -> b f h w c", w=width), taken
 
 
 def add_motion(key: Key[Array, ""], unet_params: dict, config: UNetConfig) -> dict:

@@ -6,12 +6,13 @@ from jaxtyping import Array, Float
 
 from jaxanim.errors import InputError
 from jaxanim.models.unet_config import EncoderConfig, UNetConfig
+from jaxanim.nn.attention import Stored
 
-Stored = Float[Array, "..."] | tuple[Float[Array, "..."], Float[Array, "..."]]
+Features = Float[Array, "..."] | tuple[Float[Array, "..."], Float[Array, "..."]]
 """One reader's reference: hidden states [batch, tokens, channels], or keys and values of that shape."""
 
 
-class Site(NamedTuple):
+class Reader(NamedTuple):
     """One transformer block: the name of its UNet block, its place in it, and the width of its norm1."""
 
     block: str
@@ -19,26 +20,26 @@ class Site(NamedTuple):
     width: int
 
 
-def transformer_sites(config: UNetConfig) -> list[Site]:
+def transformer_sites(config: UNetConfig) -> list[Reader]:
     """Every transformer block of the UNet, in the order in which the network runs them."""
     down = zip(config.down_block_types, config.block_out_channels, strict=True)
     up = zip(config.up_block_types, config.block_out_channels[::-1], strict=True)
     sites = [
-        Site(f"down_blocks_{b}", i, width)
+        Reader(f"down_blocks_{b}", i, width)
         for b, (kind, width) in enumerate(down)
         if kind == "CrossAttnDownBlock2D"
         for i in range(config.layers_per_block)
     ]
-    sites.append(Site("mid_block", 0, config.block_out_channels[-1]))
+    sites.append(Reader("mid_block", 0, config.block_out_channels[-1]))
     return sites + [
-        Site(f"up_blocks_{b}", i, width)
+        Reader(f"up_blocks_{b}", i, width)
         for b, (kind, width) in enumerate(up)
         if kind == "CrossAttnUpBlock2D"
         for i in range(config.layers_per_block + 1)
     ]
 
 
-def reader_sites(config: UNetConfig) -> list[Site]:
+def reader_sites(config: UNetConfig) -> list[Reader]:
     """The blocks that store (in an appearance encoder) or read (in a UNet) reference features, in the order
     of the reference tuple: network order, then a stable sort by descending norm1 width.
 
@@ -54,9 +55,9 @@ def reader_sites(config: UNetConfig) -> list[Site]:
 
 
 def stored_by_block(
-    config: UNetConfig, reference: tuple[Stored, ...] | None
+    config: UNetConfig, reference: tuple[Features, ...] | None, reads: tuple[bool, ...] = (True,)
 ) -> dict[str, tuple[Stored | None, ...]]:
-    """For every block of the UNet, what each of its layers reads (None: nothing).
+    """For every block of the UNet, what each of its layers is given to read (None: nothing).
 
     Raises InputError when `reference` has not one feature per reader, of the reader's width.
     """
@@ -71,7 +72,7 @@ def stored_by_block(
         raise InputError(f"reference has widths {widths}; it should have {tuple(site.width for site in readers)}")
     for site, feature in zip(readers, reference, strict=True):
         layers = list(stored[site.block])
-        layers[site.index] = feature
+        layers[site.index] = Stored(feature, reads)
         stored[site.block] = tuple(layers)
     return stored
 

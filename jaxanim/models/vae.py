@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float
 
 from jaxanim.attention import attention
@@ -283,10 +282,17 @@ def _decode_in_tiles(params: dict, config: VAEConfig, latents: Float[Array, "1 1
         margin = -(-(margin + 2 * layers + 1) // 2)
 
     def tail(statistics, x):
-        variables = {"params": params, "statistics": statistics}
-        out, sown = vae.apply(variables, x, method="decode_tail", mutable=["intermediates"])
-        inputs = flatten_dict(sown["intermediates"])
-        return out, {path[:-1]: value[0] for path, value in inputs.items() if path[-1] == "input"}
+        inputs = {}
+
+        def normalise(call, args, kwargs, context):
+            if not isinstance(context.module, GroupNorm) or context.method_name != "__call__":
+                return call(*args, **kwargs)
+            path = context.module.path
+            (inputs[path],) = args
+            return call(*args, statistics=statistics.get(path))
+
+        with nn.intercept_methods(normalise):
+            return vae.apply({"params": params}, x, method="decode_tail"), inputs
 
     x = vae.apply({"params": params}, latents, method="decode_head")
     return run_in_tiles(

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float
 
 from jaxanim.nn.norm import group_mean
@@ -64,12 +63,12 @@ def run_in_tiles(
 
     Args:
       tail: layers that are local but for their GroupNorms. It returns its output and every norm's input by
-        path; `statistics` gives norms their {"mean", "variance"}.
+        path; `statistics` gives norms their mean and variance.
       norms: paths of the norms, in the order in which they run; `groups` is how many groups they have.
       margin: how many cells of x the layers reach to each side.
     """
     grid = make_grid(x.shape[2:4], most, margin)
-    known: dict[Path, Array] = {}
+    known: dict[Path, tuple[Array, Array]] = {}
 
     def cut(tile):
         start, own, window = tile
@@ -84,7 +83,7 @@ def run_in_tiles(
     def moments(path):
         def of_tile(tile):
             part, offset, skip = cut(tile)
-            h, scale = inside(tail(unflatten_dict(known), part)[1][path], part, offset)
+            h, scale = inside(tail(known, part)[1][path], part, offset)
             h = h[0, 0].astype(jnp.float32)
             rows, columns = (jnp.arange(n) >= s * scale for n, s in zip(h.shape[:2], skip, strict=True))
             counted = (rows[:, None] & columns[None])[..., None]
@@ -95,15 +94,15 @@ def run_in_tiles(
         return pool(*jax.lax.map(of_tile, grid[2:]), groups)
 
     for path in norms:
-        known |= {(*path, name): value for name, value in moments(path).items()}
+        known[path] = moments(path)
 
     def paint(canvas, tile):
         part, offset, _ = cut(tile)
-        out, scale = inside(tail(unflatten_dict(known), part)[0], part, offset)
+        out, scale = inside(tail(known, part)[0], part, offset)
         return jax.lax.dynamic_update_slice(canvas, out, (0, 0, *(tile[0] * scale), 0)), None
 
     part = jax.eval_shape(lambda: cut(tuple(jnp.asarray(a[0]) for a in grid[2:]))[0])
-    shape = jax.eval_shape(lambda p: tail(unflatten_dict(known), p)[0], part)
+    shape = jax.eval_shape(lambda p: tail(known, p)[0], part)
     scale = shape.shape[2] // part.shape[2]
     canvas = jnp.zeros((1, 1, x.shape[2] * scale, x.shape[3] * scale, shape.shape[-1]), shape.dtype)
     return jax.lax.scan(paint, canvas, grid[2:])[0]
@@ -114,11 +113,11 @@ def pool(
     mean: Float[Array, "tiles channels"],
     squares: Float[Array, "tiles channels"],
     groups: int,
-) -> dict[str, Float[Array, "1 channels"]]:
+) -> tuple[Float[Array, "1 channels"], Float[Array, "1 channels"]]:
     """GroupNorm's mean and variance of the whole from every tile's count, mean and sum of squared deviations
     (Chan, Golub and LeVeque 1979, Eq. 2.1, for any number of parts)."""
     share = (count / count.sum())[:, None]
     total = jnp.sum(share * mean, 0, keepdims=True)
     group = group_mean(total, groups)
     spread = jnp.sum(squares, 0, keepdims=True) / count.sum() + jnp.sum(share * jnp.square(mean - total), 0)
-    return {"mean": group, "variance": group_mean(spread + jnp.square(total - group), groups)}
+    return group, group_mean(spread + jnp.square(total - group), groups)

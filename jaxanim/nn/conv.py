@@ -77,19 +77,18 @@ def _sum_taps(kernel: Array, phase: int, axis: int) -> Array:
     return jnp.concatenate(pair, axis)
 
 
-def partly_shared(convolve, own: int, branches: int):
-    """`convolve` for x whose batch holds several branches, one after the other, that agree from channel `own` on.
+def partly_shared(convolve, own: int, blocks: int):
+    """`convolve` for x whose batch is several blocks of rows, one after the other, that agree from channel `own`
+    on.
 
-    A convolution is a sum over channels, so those are convolved once for all branches.
+    A convolution is a sum over channels, so those are convolved once for all blocks.
     """
 
     def convolve_in_parts(x: Images, kernel: Array, *args, **options) -> Array:
         if own >= x.shape[-1]:
             return convolve(x, kernel, *args, **options)
-        common = convolve(x[: len(x) // branches, ..., own:], kernel[..., own:, :], *args, **options)
-        return convolve(x[..., :own], kernel[..., :own, :], *args, **options) + jnp.tile(
-            common, (branches, 1, 1, 1)
-        )
+        common = convolve(x[: len(x) // blocks, ..., own:], kernel[..., own:, :], *args, **options)
+        return convolve(x[..., :own], kernel[..., :own, :], *args, **options) + jnp.tile(common, (blocks, 1, 1, 1))
 
     return convolve_in_parts
 

@@ -19,8 +19,8 @@ class GroupNorm(Module):
       pool_frames: False takes mean and variance per frame (an image network run on frames);
         True takes them over all frames of the window (AnimateDiff v1 and MagicAnimate ResNets).
 
-    Where only a part of a picture is at hand (`jaxanim.models.vae_tiles`), the collection "statistics" may give
-    the whole's "mean" and "variance", both [images, channels]; the input is sown as "intermediates"/"input".
+    Where only a part of a picture is at hand (`jaxanim.models.vae_tiles`), `statistics` gives the whole's mean and
+    variance, both [images, channels].
     """
 
     groups: int = 32
@@ -31,7 +31,9 @@ class GroupNorm(Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch frames height width channels"]
+        self,
+        x: Float[Array, "batch frames height width channels"],
+        statistics: tuple[Float[Array, "images channels"], Float[Array, "images channels"]] | None = None,
     ) -> Float[Array, "batch frames height width channels"]:
         channels = x.shape[-1]
         if channels % self.groups:
@@ -41,14 +43,12 @@ class GroupNorm(Module):
         pattern = "b f h w c -> b (f h w) c" if self.pool_frames else "b f h w c -> (b f) (h w) c"
         tokens = rearrange(x, pattern).astype(jnp.promote_types(x.dtype, jnp.float32))
         # Tokens first, channels of a group after: the long reduction then runs along contiguous channels.
-        self.sow("intermediates", "input", x)
-        if self.has_variable("statistics", "mean"):
-            mean, variance = (self.get_variable("statistics", name) for name in ("mean", "variance"))
-            centred = tokens - mean[:, None]
-        else:
-            mean = group_mean(jnp.mean(tokens, axis=1), self.groups)
-            centred = tokens - mean[:, None]
+        mean = group_mean(jnp.mean(tokens, axis=1), self.groups) if statistics is None else statistics[0]
+        centred = tokens - mean[:, None]
+        if statistics is None:
             variance = group_mean(jnp.mean(jnp.square(centred), axis=1), self.groups)
+        else:
+            variance = statistics[1]
         y = centred * (jax.lax.rsqrt(variance + self.epsilon) * scale)[:, None] + bias
         return y.reshape(x.shape).astype(self.dtype)
 

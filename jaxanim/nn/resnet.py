@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from jaxanim.nn.conv import conv1x1, conv3x3, doubled_conv3x3, partly_shared
 from jaxanim.nn.layers import Conv, Dense
 from jaxanim.nn.norm import GroupNorm
+from jaxanim.nn.rows import add, same_rows
 
 
 class ResnetBlock(nn.Module):
@@ -18,8 +19,8 @@ class ResnetBlock(nn.Module):
     on x where the width changes. Convolutions see every frame on its own; `pool_frames` decides whether
     the normalisations do (see GroupNorm).
 
-    Where x is a batch of several guidance `branches` that differ in their first `own` channels alone, as those of a
-    skip connection do not, the first convolutions compute the rest once for all branches.
+    A `skip` connection joins x along the channels. Where it has fewer rows than x (see `jaxanim.nn.rows`), the
+    first convolutions compute what they make of it once.
     """
 
     out_channels: int
@@ -28,34 +29,36 @@ class ResnetBlock(nn.Module):
     pool_frames: bool = False
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
-    branches: int = 1
-    own: int = 0
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "batch frames height width channels"],
-        temb: Float[Array, "batch dim"] | None = None,
-    ) -> Float[Array, "batch frames height width out_channels"]:
+        temb: Float[Array, "temb_batch dim"] | None = None,
+        skip: Float[Array, "skip_batch frames height width skip_channels"] | None = None,
+    ) -> Float[Array, "out_batch frames height width out_channels"]:
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norm = dict(groups=self.groups, epsilon=self.epsilon, pool_frames=self.pool_frames, **dtypes)
         first, shortcut = conv3x3, conv1x1
-        if self.branches > 1:
-            # Normalised, the branches differ in every group that holds a channel of their own.
-            size = x.shape[-1] // self.groups
-            first = partly_shared(conv3x3, -(-self.own // size) * size, self.branches)
-            shortcut = partly_shared(conv1x1, self.own, self.branches)
+        if skip is not None:
+            own, blocks = x.shape[-1], x.shape[0] // skip.shape[0]
+            x = jnp.concatenate(same_rows(x, skip), axis=-1)
+            if blocks > 1:
+                # Normalised, the blocks differ in every group that holds a channel of their own.
+                size = x.shape[-1] // self.groups
+                first = partly_shared(conv3x3, -(-own // size) * size, blocks)
+                shortcut = partly_shared(conv1x1, own, blocks)
         h = nn.silu(GroupNorm(**norm, name="norm1")(x))
         h = Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=first, **dtypes, name="conv1")(h)
         if temb is not None:
             shift = Dense(self.out_channels, **dtypes, name="time_emb_proj")(nn.silu(temb))
-            h = h + shift[:, None, None, None]
+            h = add(h, shift[:, None, None, None])
         h = nn.silu(GroupNorm(**norm, name="norm2")(h))
         h = Conv(self.out_channels, (3, 3), padding=1, conv_general_dilated=conv3x3, **dtypes, name="conv2")(h)
         if x.shape[-1] != self.out_channels:
             change = Conv(self.out_channels, (1, 1), conv_general_dilated=shortcut, **dtypes, name="conv_shortcut")
             x = change(x)
-        return x + h
+        return add(x, h)
 
 
 class Downsample(nn.Module):

@@ -55,7 +55,7 @@ def test_hybrid_is_equation_2(form, kernel):
 def test_the_first_entries_of_a_guided_batch_see_no_reference():
     q, k, v = map(video, range(3))
     k_ref, v_ref = normal(3, 1, 7, HEADS, HEAD_DIM), normal(4, 1, 7, HEADS, HEAD_DIM)
-    out = hybrid(q, k, v, k_ref, v_ref)
+    out = hybrid(q, k, v, k_ref, v_ref, reads=(False, True))
     np.testing.assert_allclose(out, equation_2(q, k, v, k_ref, v_ref), atol=2e-6)
     chex.assert_trees_all_close(out[:1], spatial(q[:1], k[:1], v[:1]), atol=1e-6)
     assert float(jnp.abs(out[1:] - spatial(q[1:], k[1:], v[1:])).max()) > 0.1
@@ -122,7 +122,7 @@ def test_hybrid_needs_no_logsumexp_from_a_kernel_that_has_none(backend, kernel):
 def test_too_many_references_are_refused():
     q, k, v = map(video, range(3))
     ref = normal(3, BATCH + 1, 7, HEADS, HEAD_DIM)
-    with pytest.raises(InputError, match="k_ref has 3 entries; it should have at most q's 2"):
+    with pytest.raises(InputError, match=r"k_ref has 3 entries.*q has 2 entries"):
         hybrid(q, k, v, ref, ref)
 
 

@@ -129,7 +129,7 @@ def test_magicanimate_unet_equals_a_literal_one():
         expected = net(
             oracle.video_to_torch(sample), torch.from_numpy(t), oracle.to_torch(text.repeat(FRAMES, axis=0))
         ).sample
-    actual = jax.jit(UNet(config).apply)(
-        {"params": oracle.params_of(net)}, sample, jnp.asarray(t), text, reference=tuple(reference)
+    actual = jax.jit(UNet(config).apply, static_argnames="reads")(
+        {"params": oracle.params_of(net)}, sample, jnp.asarray(t), text, reference=tuple(reference), reads=(False, True)
     )
     assert_close(actual, oracle.video_from_torch(expected))

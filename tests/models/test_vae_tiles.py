@@ -86,10 +86,10 @@ def test_pooled_moments_are_those_of_all_values():
     parts = [rng.normal(3 * i, 1 + i, (n, 6)) for i, n in enumerate((5, 11, 2))]
     moments = [(len(p), p.mean(0), ((p - p.mean(0)) ** 2).sum(0)) for p in parts]
     count, mean, squares = (jnp.asarray(np.array(m), jnp.float32) for m in zip(*moments, strict=True))
-    both = pool(count, mean, squares, groups=2)
+    mean, variance = pool(count, mean, squares, groups=2)
     grouped = np.concatenate(parts).reshape(-1, 2, 3)
-    np.testing.assert_allclose(both["mean"][0].reshape(2, 3)[:, 0], grouped.mean((0, 2)), rtol=1e-5)
-    np.testing.assert_allclose(both["variance"][0].reshape(2, 3)[:, 1], grouped.var((0, 2)), rtol=1e-5)
+    np.testing.assert_allclose(mean[0].reshape(2, 3)[:, 0], grouped.mean((0, 2)), rtol=1e-5)
+    np.testing.assert_allclose(variance[0].reshape(2, 3)[:, 1], grouped.var((0, 2)), rtol=1e-5)
 
 
 def test_tiles_of_nothing_are_refused():

@@ -121,8 +121,8 @@ def test_both_branches_at_once_equal_two_calls():
     features = jax.jit(appearance_features, static_argnums=1)(
         params, config, jax.random.normal(key, (2, 4, 4, 4)), t, text
     )
-    run_once = jax.jit(predict, static_argnums=1, static_argnames="with_plain")
-    both = run_once(params, config, x, t, text, features, pose, with_plain=True)
+    run_once = jax.jit(predict, static_argnums=1, static_argnames="reads")
+    both = run_once(params, config, x, t, text, features, pose, reads=(False, True))
     plain = run_once(params, config, x, t, text, None, pose)
     read = run_once(params, config, x, t, text, features, pose)
     chex.assert_trees_all_close(both, jnp.concatenate([plain, read]), atol=1e-5)

@@ -17,7 +17,7 @@ from jaxanim.models.vae import VAE
 from jaxanim.systems.base import Memory, Sampling
 from jaxanim.systems.conditions import embed_pose, per_entry
 from jaxanim.systems.magicpose.animate import Options, animate, window_offset
-from jaxanim.systems.magicpose.denoise import appearance, predict, predict_both
+from jaxanim.systems.magicpose.denoise import appearance, predict
 from tests.systems import literal as written_out
 from tests.systems.tiny_pose import FLAT, tiny_pose
 
@@ -105,7 +105,8 @@ def test_the_unconditional_branch_is_the_plain_base():
     text = per_entry(params["empty_prompt"], 2)
     pose = embed_pose(params, config, jnp.stack([motion[:3], motion[3:6]]))
     features = jax.jit(lambda z: appearance(params, config, z, t, text))(jax.random.normal(key, (2, 4, 4, 4)))
-    uncond, cond = jax.jit(lambda: predict_both(params, config, x, t, text, features, pose))()
+    both = jax.jit(lambda: predict(params, config, x, t, text, features, pose, reads=(False, True)))()
+    uncond, cond = both[:2], both[2:]
     plain = jax.jit(UNet(config.unet).apply)({"params": params["unet"]}, x, t, text)
     chex.assert_trees_all_close(uncond, plain, atol=1e-5)
     chex.assert_trees_all_close(

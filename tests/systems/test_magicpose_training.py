@@ -14,7 +14,7 @@ from jaxanim.models.readers import reader_sites
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet import UNet
 from jaxanim.models.unet_config import image_form
-from jaxanim.nn.attention import SelfAttention
+from jaxanim.nn.attention import SelfAttention, Stored
 from jaxanim.systems.magicpose.config import MagicPoseConfig
 from jaxanim.systems.magicpose.losses import TRAINABLE, loss
 from jaxanim.training.partition import combine, partition
@@ -50,7 +50,7 @@ def test_multi_source_attention_is_eq_3_written_out(shares):
     k2, v2 = stored[0] @ names["to_k" if own else "other_k"], stored[0] @ names["to_v" if own else "other_v"]
     given = stored if own else (k2[None], v2[None])
     given = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), given)
-    ours = SelfAttention(heads=2).apply({"params": params}, jnp.asarray(x, jnp.float32), given)
+    ours, _ = SelfAttention(heads=2).apply({"params": params}, jnp.asarray(x, jnp.float32), Stored(given))
     expected = np.zeros((2, 3, 8))
     for frame in range(2):
         q1, k1, v1 = (x[0, frame] @ names[name] for name in ("to_q", "to_k", "to_v"))

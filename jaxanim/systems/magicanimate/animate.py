@@ -150,10 +150,8 @@ class _Denoise:
             stored = features and tuple(repeat(f, "1 tokens c -> count tokens c", count=count) for f in features)
 
             def estimates(reads: tuple[bool, ...]):
-                if len(reads) > 1:
-                    return predict(params, config, x, ts, text, stored, pose, with_plain=True)
-                told = (text, stored) if reads[0] else (per_entry(prompt, count), None)
-                return predict(params, config, x, ts, *told, pose)
+                told = text if any(reads) else per_entry(prompt, count)
+                return predict(params, config, x, ts, told, stored if any(reads) else None, pose, reads=reads)
 
             if not self.guided:
                 return estimates((True,))

@@ -65,14 +65,15 @@ def predict(
     features: Features | None,
     pose: Float[Array, "batch frames height width features"],
     *,
-    with_plain: bool = False,
+    reads: tuple[bool, ...] = (True,),
 ) -> Float[Array, "out frames height width channels"]:
     """eps_theta(z^{1:K}, t, I_ref, p^{1:K}) = F_T(z^{1:K} | t, y_a, y_p^{1:K}) (Eq. 4).
 
     Args:
       features: from `appearance_features`; None gives the unconditional branch, which keeps the pose.
-      with_plain: return [unconditional, conditional] stacked on the batch axis, as guidance needs. Both share
-        the ControlNet and the UNet's down blocks, where no reference is read; the result equals two calls.
+      reads: which estimates to return, stacked on the batch axis: (False, True) is [unconditional, conditional],
+        as guidance needs. They share the ControlNet and the UNet's down blocks, where no reference is read; the
+        result equals two calls.
     """
     down, mid = pose_residuals(params, config, x, t, text, pose)
     return UNet(config.unet).apply(
@@ -83,5 +84,5 @@ def predict(
         down_residuals=down,
         mid_residual=mid,
         reference=features,
-        with_plain=with_plain,
+        reads=reads,
     )

@@ -14,7 +14,7 @@ from jaxanim.diffusion.windows import closed_loop_windows, predict_shifted_windo
 from jaxanim.systems.base import Memory, Report, Sampling
 from jaxanim.systems.conditions import decode, encode_inputs, per_entry
 from jaxanim.systems.magicpose.config import MagicPoseConfig
-from jaxanim.systems.magicpose.denoise import appearance, predict, predict_both
+from jaxanim.systems.magicpose.denoise import appearance, predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +100,8 @@ class _Denoise:
             pose = pose if options.pose else None
 
             def estimates(reads: tuple[bool, ...]):
-                if len(reads) > 1:
-                    return jnp.concatenate(predict_both(params, config, x, ts, text, stored, pose))
-                return predict(params, config, x, ts, text, *((stored, pose) if reads[0] else (None, None)))
+                given = (stored, pose) if any(reads) else (None, None)
+                return predict(params, config, x, ts, text, *given, reads=reads)
 
             if not self.guided:
                 return estimates((True,))

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxanim.models.appearance import AppearanceEncoder, keys_and_values
-from jaxanim.models.readers import Stored
+from jaxanim.models.readers import Features
 from jaxanim.models.unet import UNet
 from jaxanim.models.unet_config import image_form
 from jaxanim.systems.conditions import pose_residuals
 from jaxanim.systems.magicpose.config import MagicPoseConfig
 
-Reference = tuple[Stored, ...]
+Reference = tuple[Features, ...]
 
 
 def appearance(
@@ -42,16 +42,22 @@ def predict(
     text: Float[Array, "batch length width_text"],
     reference: Reference | None,
     pose: Float[Array, "batch frames height width features"] | None,
-) -> Float[Array, "batch frames height width channels"]:
+    *,
+    reads: tuple[bool, ...] = (True,),
+) -> Float[Array, "out frames height width channels"]:
     """The UNet's noise estimate with a reference (Eq. 3 in every self-attention) and a pose (Eq. 5).
 
     Args:
       reference: from `appearance`; `pose`: from `embed_pose`. Without the pose it is stage 1's estimate (Eq. 4);
         without both, the base model's, untouched.
+      reads: which estimates to return, stacked on the batch axis: (False, True) is [the base model's own, with
+        neither reference nor pose; the conditional one], as guidance needs, and equals two calls.
     """
     down = mid = None
     if pose is not None:
-        down, mid = pose_residuals(params, config, x, t, text, pose)
+        posed = pose_residuals(params, config, x, t, text, pose)
+        none = jax.tree.map(jnp.zeros_like, posed)
+        down, mid = jax.tree.map(lambda *r: jnp.concatenate(r), *(posed if read else none for read in reads))
     return UNet(config.unet).apply(
         {"params": params["unet"]},
         x,
@@ -60,29 +66,5 @@ def predict(
         down_residuals=down,
         mid_residual=mid,
         reference=reference,
+        reads=reads,
     )
-
-
-def predict_both(
-    params: PyTree,
-    config: MagicPoseConfig,
-    x: Float[Array, "batch frames height width channels"],
-    t: Int[Array, " batch"],
-    text: Float[Array, "batch length width_text"],
-    reference: Reference,
-    pose: Float[Array, "batch frames height width features"] | None,
-) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    """(unconditional, conditional) estimates in one batch: the base model's own, with neither reference nor
-    pose, and `predict`'s; equal to two calls."""
-    down = mid = None
-    if pose is not None:
-        down, mid = pose_residuals(params, config, x, t, text, pose)
-        down, mid = jax.tree.map(lambda r: jnp.concatenate([jnp.zeros_like(r), r]), (down, mid))
-    both = UNet(config.unet).apply(
-        {"params": params["unet"]},
-        *(jnp.concatenate([h, h]) for h in (x, t, text)),
-        down_residuals=down,
-        mid_residual=mid,
-        reference=reference,
-    )
-    return both[: len(x)], both[len(x) :]
