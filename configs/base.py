@@ -11,18 +11,19 @@ weights/magicanimate, whose decoder `configs/magicanimate_decoder.py` and `confi
 
 from configs.puppet_models import DIFFUSION, TEXT_ENCODER, UNET
 from jaxanim.data.puppets import PuppetClips
+from jaxanim.systems.stable_diffusion.task import TextToImageRecipe
 from jaxanim.training.experiment import Experiment
-from jaxanim.training.tasks.text_to_image import TextToImageTask
+from jaxanim.training.objective import Objective
 
 config = Experiment(
     name="base",
-    task=TextToImageTask(
+    task=TextToImageRecipe(
         vae="runs/vae/weights",
         clips=PuppetClips(seeds=(0, 3000), frames=8, span=75),
         unet=UNET,
         text_encoder=TEXT_ENCODER,
         diffusion=DIFFUSION,
-        weigh_pixels=True,
+        objective=Objective(weigh_pixels=True),
     ),
     steps=2500,
     batch_size=16,

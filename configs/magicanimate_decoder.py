@@ -36,13 +36,14 @@ run, with half again, ended at 20.11:
 """
 
 from jaxanim.data.puppets import PuppetClips
-from jaxanim.systems.magicanimate.decoder_task import DecoderTask
+from jaxanim.systems.magicanimate.finishing import MagicAnimateWeights
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.finishing.decoder import DecoderRecipe
 
 config = Experiment(
     name="magicanimate_decoder",
-    task=DecoderTask(
-        start="runs/magicanimate_stage2/weights",
+    task=DecoderRecipe(
+        start=MagicAnimateWeights("runs/magicanimate_stage2/weights"),
         clips=PuppetClips(seeds=(0, 3000), frames=8, span=75),
         held_out=PuppetClips(seeds=(900_000, 16), frames=8, span=75),
         count=1200,

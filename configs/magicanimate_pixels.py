@@ -31,13 +31,14 @@ What each of the weights below does by itself was not measured.
 """
 
 from jaxanim.data.puppets import PuppetClips
-from jaxanim.systems.magicanimate.pixel_task import PixelTask
+from jaxanim.systems.magicanimate.finishing import MagicAnimateWeights
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.finishing.pixels import PixelRecipe
 
 config = Experiment(
     name="magicanimate_pixels",
-    task=PixelTask(
-        start="runs/magicanimate_decoder/weights",
+    task=PixelRecipe(
+        start=MagicAnimateWeights("runs/magicanimate_decoder/weights"),
         clips=PuppetClips(seeds=(0, 3000), frames=8, span=75),
         targets=2,
         subject_weight=2.0,

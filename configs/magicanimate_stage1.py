@@ -36,12 +36,13 @@ see docs/magicanimate.md. The base as it was is weights/base.
 
 from configs.puppet_models import MAGICANIMATE
 from jaxanim.data.puppets import PuppetClips
-from jaxanim.systems.magicanimate.task import MagicAnimateTask
+from jaxanim.systems.magicanimate.task import MagicAnimateRecipe
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.objective import Objective
 
 config = Experiment(
     name="magicanimate_stage1",
-    task=MagicAnimateTask(
+    task=MagicAnimateRecipe(
         stage=1,
         start="runs/base/weights",
         vae="runs/vae/weights",
@@ -50,8 +51,7 @@ config = Experiment(
         images=PuppetClips(seeds=(10_000, 6000), frames=1, span=75),
         tau1=0.2,
         targets=4,
-        timestep_power=4.0,
-        weigh_pixels=True,
+        objective=Objective(timestep_power=4.0, weigh_pixels=True),
     ),
     steps=2200,
     batch_size=32,

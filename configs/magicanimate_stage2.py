@@ -8,12 +8,13 @@
 
 from configs.puppet_models import MAGICANIMATE
 from jaxanim.data.puppets import PuppetClips
-from jaxanim.systems.magicanimate.task import MagicAnimateTask
+from jaxanim.systems.magicanimate.task import MagicAnimateRecipe
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.objective import Objective
 
 config = Experiment(
     name="magicanimate_stage2",
-    task=MagicAnimateTask(
+    task=MagicAnimateRecipe(
         stage=2,
         start="runs/magicanimate_stage1/weights",
         vae="runs/vae/weights",
@@ -23,8 +24,7 @@ config = Experiment(
         tau1=0.15,
         tau2=0.3,
         targets=4,
-        timestep_power=3.0,
-        weigh_pixels=True,
+        objective=Objective(timestep_power=3.0, weigh_pixels=True),
     ),
     steps=160,
     batch_size=32,

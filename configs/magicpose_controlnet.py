@@ -7,13 +7,18 @@ It stands for the published OpenPose ControlNet (Zhang et al. 2023) that the pap
 """
 
 from configs.puppet_models import MAGICPOSE, POSED
-from jaxanim.systems.magicpose.task import MagicPoseTask
+from jaxanim.systems.magicpose.task import MagicPoseRecipe
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.objective import Objective
 
 config = Experiment(
     name="magicpose_controlnet",
-    task=MagicPoseTask(
-        stage=0, base="runs/base/weights", model=MAGICPOSE, clips=POSED, timestep_power=4.0, weigh_pixels=True
+    task=MagicPoseRecipe(
+        stage=0,
+        base="runs/base/weights",
+        model=MAGICPOSE,
+        clips=POSED,
+        objective=Objective(timestep_power=4.0, weigh_pixels=True),
     ),
     steps=450,
     batch_size=32,

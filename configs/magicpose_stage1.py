@@ -6,19 +6,19 @@
 """
 
 from configs.puppet_models import MAGICPOSE, POSED
-from jaxanim.systems.magicpose.task import MagicPoseTask
+from jaxanim.systems.magicpose.task import MagicPoseRecipe
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.objective import Objective
 
 config = Experiment(
     name="magicpose_stage1",
-    task=MagicPoseTask(
+    task=MagicPoseRecipe(
         stage=1,
         base="runs/base/weights",
         model=MAGICPOSE,
         clips=POSED,
         targets=4,
-        timestep_power=4.0,
-        weigh_pixels=True,
+        objective=Objective(timestep_power=4.0, weigh_pixels=True),
     ),
     steps=250,
     batch_size=32,

@@ -13,20 +13,20 @@ own, and as many steps in all:
 """
 
 from configs.puppet_models import MAGICPOSE, POSED
-from jaxanim.systems.magicpose.task import MagicPoseTask
+from jaxanim.systems.magicpose.task import MagicPoseRecipe
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.objective import Objective
 
 config = Experiment(
     name="magicpose_stage2",
-    task=MagicPoseTask(
+    task=MagicPoseRecipe(
         stage=2,
         base="runs/base/weights",
         model=MAGICPOSE,
         clips=POSED,
         start="runs/magicpose_stage1/weights",
         targets=4,
-        timestep_power=4.0,
-        weigh_pixels=True,
+        objective=Objective(timestep_power=4.0, weigh_pixels=True),
     ),
     steps=450,
     batch_size=32,

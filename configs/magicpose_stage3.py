@@ -6,18 +6,19 @@ python -m train.run configs/magicpose_stage3.py
 from configs.puppet_models import MAGICPOSE
 from jaxanim.data.poses import PosedClips
 from jaxanim.data.puppets import PuppetClips
-from jaxanim.systems.magicpose.task import MagicPoseTask
+from jaxanim.systems.magicpose.task import MagicPoseRecipe
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.objective import Objective
 
 config = Experiment(
     name="magicpose_stage3",
-    task=MagicPoseTask(
+    task=MagicPoseRecipe(
         stage=3,
         base="runs/base/weights",
         model=MAGICPOSE,
         clips=PosedClips(PuppetClips(seeds=(200_000, 600), frames=16, spacing="consecutive", span=75)),
         start="runs/magicpose_stage2/weights",
-        timestep_power=2.0,
+        objective=Objective(timestep_power=2.0),
     ),
     steps=400,
     batch_size=32,

@@ -119,6 +119,7 @@ def load_weights(
     shapes: Callable[[str, Any], Any] | None = None,
     dtype: Any = jnp.float32,
     sharding: Callable[[str, tuple[int, ...]], jax.sharding.Sharding] | None = None,
+    mapped: bool = False,
 ) -> dict[str, tuple[Any, Params]]:
     """Reads what `save_weights` wrote: network name -> (config, parameters as host arrays of `dtype`).
 
@@ -132,6 +133,8 @@ def load_weights(
         keeps the configs and the parameters as stored, as read-only memory maps: nothing is copied.
       sharding: (path, shape) -> where a parameter goes, such as `jaxanim.training.sharding.parameter_sharding`
         of a mesh. The parameters are then jax.Arrays, for which each device's slice, and no more, was read.
+      mapped: leave the parameters as they are stored, as read-only memory maps, for whoever casts them where they
+        are going (`jaxanim.training.sharding.placed`); the configs say `dtype` all the same.
 
     Raises:
       InputError: the folder or a file is missing, damaged or cut short, the weights belong to another system,
@@ -145,7 +148,7 @@ def load_weights(
         raise InputError(
             f"weights folder {folder} holds weights of system {description['system']!r}, not of {system!r}"
         )
-    loaded = {}
+    loaded, stored = {}, None if mapped else dtype
     for name in networks or tuple(description["networks"]):
         config = _config(folder, description, name, dtype)
         path = folder / f"{name}.safetensors"
@@ -155,7 +158,7 @@ def load_weights(
         loaded[name] = (
             config,
             unflatten_dict(
-                {leaf: _load(leaf, tensor, dtype, sharding) for leaf, tensor in tensors.items()}, sep="/"
+                {leaf: _load(leaf, tensor, stored, sharding) for leaf, tensor in tensors.items()}, sep="/"
             ),
         )
     return loaded

@@ -6,8 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from flax.traverse_util import flatten_dict
 from jaxtyping import PyTree
 
+from jaxanim.diffusion.betas import Betas
 from jaxanim.errors import InputError
 from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.motion import split_motion
@@ -15,6 +18,9 @@ from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import Tokenizer, load_tokenizer
 from jaxanim.models.unet_config import UNetConfig, image_form
 from jaxanim.models.vae import VAEConfig
+from jaxanim.systems.base import Sampling
+from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
+from jaxanim.systems.stable_diffusion.system import save
 from jaxanim.weights import load_weights
 
 NETWORKS = ("vae", "text_encoder", "unet")
@@ -36,7 +42,7 @@ class BaseModel:
 def load_base(folder: str | os.PathLike, **options: Any) -> BaseModel:
     """The base in a weights folder; motion modules that another system put into its UNet are left out.
 
-    `options` are those of `jaxanim.systems.load`.
+    `options` are those of `jaxanim.weights.load_weights`.
 
     Raises:
       InputError: the folder has no base's networks, or they are damaged.
@@ -51,6 +57,25 @@ def load_base(folder: str | os.PathLike, **options: Any) -> BaseModel:
         params,
         load_tokenizer(Path(folder) / "tokenizer"),
     )
+
+
+def same_base(params: PyTree, base: BaseModel) -> bool:
+    """Whether the base's networks among `params` (in float32) hold the numbers that `base` has."""
+    now = {name: params[name] for name in NETWORKS} | {"unet": split_motion(params["unet"])[0]}
+    before, after = (flatten_dict(tree, sep="/") for tree in ({name: base.params[name] for name in NETWORKS}, now))
+    return before.keys() == after.keys() and all(
+        np.array_equal(np.asarray(before[path], np.float32), after[path]) for path in before
+    )
+
+
+def save_base(
+    params: PyTree, base: BaseModel, diffusion: Betas, defaults: Sampling, folder: str | os.PathLike
+) -> None:
+    """Writes the base's networks among `params` as a "stable_diffusion" folder."""
+    config = StableDiffusionConfig(
+        base.vae, base.text_encoder, base.unet, diffusion=diffusion, defaults=defaults
+    )  # fmt: skip
+    save(params | {"unet": split_motion(params["unet"])[0]}, config, base.tokenizer, folder)
 
 
 def check_fits(base: UNetConfig, trained: UNetConfig, folder: str | os.PathLike, on: str | os.PathLike) -> None:

@@ -8,26 +8,31 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from jaxanim.errors import InputError
+from jaxanim.training.partition import check_expression
 from jaxanim.training.sharding import MeshShape
-from jaxanim.training.task import Task
+from jaxanim.training.task import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """One training run.
 
-    batch_size: examples per optimizer update, over all devices. accumulate: equal parts into which a batch is
-    cut, computed one after another to save memory. warmup: updates over which the learning rate rises from
-    zero. optimizer: "muon" learns in fewer updates what is trained from scratch. clip_norm: largest global
-    norm of a gradient, 0 for no limit. ema_decay: the decay of the averaged parameters
-    (`jaxanim.training.ema`). init_from: working folder of another run, from whose last checkpoint parameters
-    of the same path and shape are taken. max_minutes: the training stops when the run, counted over all
-    resumes, has taken this long. log_every, save_every, sheet_every: in updates, and at the end; 0 for
-    never (save: at the end only). keep: checkpoints kept. threads: that read data ahead.
+    task: the recipe of what is learnt. hold, thaw: regular expressions over parameter paths; where `hold` is
+    found a parameter does not learn though the task trains it, where `thaw` is found it learns though the task
+    freezes it. batch_size: examples per optimizer update, over all devices. accumulate: equal parts into which
+    a batch is cut, computed one after another to save memory. warmup: updates over which the learning rate
+    rises from zero. optimizer: "muon" learns in fewer updates what is trained from scratch. clip_norm: largest
+    global norm of a gradient, 0 for no limit. ema_decay: the decay of the averaged parameters
+    (`jaxanim.training.ema`). init_from: working folder of another run, from whose last checkpoint parameters of
+    the same path and shape are taken. max_minutes: the training stops when the run, counted over all resumes,
+    has taken this long. log_every, save_every, sheet_every: in updates, and at the end; 0 for never (save: at
+    the end only). keep: checkpoints kept. threads: that read data ahead.
     """
 
     name: str
-    task: Task
+    task: Recipe
+    hold: str | None = None
+    thaw: str | None = None
     steps: int = 1000
     batch_size: int = 8
     learning_rate: float = 1e-4
@@ -50,6 +55,8 @@ class Experiment:
     mesh: MeshShape = dataclasses.field(default_factory=MeshShape)
 
     def __post_init__(self):
+        check_expression("hold", self.hold)
+        check_expression("thaw", self.thaw)
         for field in ("steps", "batch_size", "accumulate", "keep"):
             if getattr(self, field) < 1:
                 raise InputError(f"{field} must be at least 1, not {getattr(self, field)}")

@@ -19,10 +19,11 @@ from jaxanim.errors import InputError
 from jaxanim.media.locks import locked
 from jaxanim.training import checkpoints, log, sharding
 from jaxanim.training.experiment import Experiment
-from jaxanim.training.partition import FlatParams, fingerprint, partition
+from jaxanim.training.feed import Feed
+from jaxanim.training.partition import FlatParams, checksum, partition
 from jaxanim.training.signals import stop_signals
 from jaxanim.training.state import State, make_state, step_function
-from jaxanim.training.task import BatchingTask
+from jaxanim.training.task import Task
 from jaxanim.training.workdir import check_reads, export, is_writer, prepare, write_sheet
 
 
@@ -58,22 +59,23 @@ def train(experiment: Experiment, workdir: Path, fresh: bool = False) -> Outcome
         prepare(experiment, workdir, fresh)
         mesh = sharding.make_mesh(experiment.mesh)
         sharding.check_batch_size(experiment.batch_size, experiment.accumulate, mesh)
-        state, frozen = initial(experiment, mesh)
-        data = stack.enter_context(contextlib.closing(batches(experiment)))
+        task = experiment.task.open()
+        state, frozen = initial(experiment, task, mesh)
+        data = stack.enter_context(contextlib.closing(batches(experiment, task)))
         checkpointer = stack.enter_context(
             checkpoints.open_checkpoints(workdir / "checkpoints", experiment.keep, clean=True)
         )
-        position = checkpoints.Position(data.get_state(), fingerprint(frozen), seconds=0.0)
+        position = checkpoints.Position(data.get_state(), checksum(frozen), seconds=0.0)
         state, position = resumed(checkpointer, state, position)
         data.set_state(position.data)
         if is_writer():
             log.truncate(workdir / "metrics.jsonl", int(state.step))
 
-        state, outcome = _run(experiment, workdir, mesh, state, frozen, data, checkpointer, position)
+        state, outcome = _run(experiment, task, workdir, mesh, state, frozen, data, checkpointer, position)
         if outcome.stopped in ("finished", "budget"):
             if experiment.sheet_every:
-                write_sheet(experiment, state, frozen, workdir)
-            export(experiment, state, frozen, workdir)
+                write_sheet(experiment, task, state, frozen, workdir)
+            export(task, state, frozen, workdir)
         rows = log.read(workdir / "metrics.jsonl")
         if rows and is_writer():
             log.plot(workdir / "loss.png", rows, experiment.name)
@@ -83,6 +85,7 @@ def train(experiment: Experiment, workdir: Path, fresh: bool = False) -> Outcome
 
 def _run(
     experiment: Experiment,
+    task: Task,
     workdir: Path,
     mesh: Mesh,
     state: State,
@@ -92,7 +95,7 @@ def _run(
     position: checkpoints.Position,
 ) -> tuple[State, Outcome]:
     """Steps until a reason to stop, which the outcome names (its loss is still to be filled in)."""
-    run_step = step_function(experiment, state)
+    run_step = step_function(experiment, task, state)
     step = int(state.step)
     began = time.monotonic()
 
@@ -129,7 +132,7 @@ def _run(
             if stopped:
                 return state, Outcome(step, stopped, np.nan, seconds())
             if due(step, experiment.sheet_every):
-                write_sheet(experiment, state, frozen, workdir)
+                write_sheet(experiment, task, state, frozen, workdir)
 
             asked = time.monotonic()
             batch = sharding.shard_batch(next(data), mesh)
@@ -140,10 +143,10 @@ def _run(
             unlogged.append({"step": step, **metrics})
 
 
-def initial(experiment: Experiment, mesh: Mesh) -> tuple[State, FlatParams]:
+def initial(experiment: Experiment, task: Task, mesh: Mesh) -> tuple[State, FlatParams]:
     """(state before the first step, frozen parameters), placed on the mesh."""
-    params = experiment.task.init(jax.random.key(experiment.seed))
-    trainable, frozen = partition(params, experiment.task.trainable)
+    params = task.init(jax.random.key(experiment.seed), sharding.parameter_sharding(mesh))
+    trainable, frozen = partition(params, task.trainable, hold=experiment.hold, thaw=experiment.thaw)
     if experiment.init_from is not None:
         trainable = taken_over(trainable, experiment.init_from)
     state = make_state(experiment, sharding.shard_parameters(trainable, mesh))
@@ -183,17 +186,10 @@ def resumed(
     return restored
 
 
-def batches(experiment: Experiment) -> grain.DatasetIterator:
-    """Batches without end, shuffled anew in each epoch; each host reads its own part of the elements."""
+def batches(experiment: Experiment, task: Task) -> grain.DatasetIterator:
+    """The task's batches, read ahead; each host has its own part of the examples."""
     part, parts = jax.process_index(), jax.process_count()
-    share = experiment.batch_size // parts
-    if isinstance(experiment.task, BatchingTask):
-        dataset = experiment.task.batches(experiment.seed, share, part, parts)
-    else:
-        dataset = experiment.task.source(experiment.seed)
-        if len(dataset) == 0:
-            raise InputError("the task's source has no elements")
-        dataset = dataset.seed(experiment.seed).shuffle().repeat().slice(slice(part, None, parts)).batch(share)
+    dataset = task.batches(Feed(experiment.seed, experiment.batch_size // parts, part, parts))
     # A grain buffer counts batches; 0 threads read in the loop itself.
     options = grain.ReadOptions(num_threads=experiment.threads, prefetch_buffer_size=2 * experiment.threads)
     return iter(dataset.to_iter_dataset(options))

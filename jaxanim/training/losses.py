@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Num
 
 from jaxanim.diffusion.process import Process, add_noise, target
+from jaxanim.training.objective import PLAIN, Objective
 
 Latents = Float[Array, "batch frames height width channels"]
 
@@ -16,26 +17,21 @@ def denoising_loss(
     process: Process,
     z0: Latents,
     key: jax.Array,
-    timestep_power: float = 1.0,
-    channel_weights: tuple[float, ...] | None = None,
+    objective: Objective = PLAIN,
 ) -> Float[Array, ""]:
     """E ||eps - eps_theta(z_t, t)||^2 over uniform t and Gaussian eps (Ho et al. 2020, Eq. 14).
 
     One t is drawn per entry and shared by its frames; the noise is drawn per frame. With another prediction type
     than epsilon the mean square is taken on that target.
-
-    Args:
-      timestep_power: t is drawn with a density that grows as t^(power - 1): 1 is uniform, 2 favours high noise,
-        where what is seen depends on the conditions rather than on the noisy image.
-      channel_weights: how much the square error of each latent channel counts; all count alike by default.
     """
     key_t, key_noise = jax.random.split(key)
-    t = draw_timesteps(process, key_t, z0.shape[0], timestep_power)
+    t = draw_timesteps(process, key_t, z0.shape[0], objective.timestep_power)
     noise = jax.random.normal(key_noise, z0.shape, z0.dtype)
     output = predict(add_noise(process, z0, noise, t), t)
     goal = target(process, z0, noise, t)
     error = jnp.square(output.astype(jnp.float32) - goal.astype(jnp.float32))
-    return jnp.mean(error if channel_weights is None else error * jnp.asarray(channel_weights))
+    weights = objective.channel_weights
+    return jnp.mean(error if weights is None else error * jnp.asarray(weights))
 
 
 def draw_timesteps(process: Process, key: jax.Array, count: int, power: float = 1.0) -> Num[Array, " {count}"]:

@@ -16,49 +16,45 @@ FlatParams = dict[str, jax.Array]
 """Parameters by path, such as "encoder/conv_in/kernel"."""
 
 
-def partition(params: Params, trainable: Sequence[str]) -> tuple[FlatParams, FlatParams]:
-    """(trainable, frozen) parameters by path; a path is trainable if any of the regular expressions is found
-    in it.
+def partition(
+    params: Params, trainable: Sequence[str], *, hold: str | None = None, thaw: str | None = None
+) -> tuple[FlatParams, FlatParams]:
+    """(trainable, frozen) parameters by path.
 
-    Raises InputError for a pattern that is no regular expression or is found in no path: a misspelt pattern
-    would otherwise freeze silently what was meant to learn.
+    A path is trainable if any of the regular expressions `trainable`, or `thaw`, is found in it and `hold` is not.
+
+    Raises InputError for an expression that is none or is found in no path: a misspelt one would otherwise freeze
+    silently what was meant to learn, or train what was not.
     """
     flat = flatten_dict(params, sep="/")
-    for pattern in trainable:
-        try:
-            found = any(re.search(pattern, path) for path in flat)
-        except re.error as error:
-            raise InputError(f"trainable pattern {pattern!r} is not a regular expression: {error}") from error
-        if not found:
-            near = difflib.get_close_matches(pattern, flat, n=3, cutoff=0.0)
-            raise InputError(f"trainable pattern {pattern!r} is in no parameter path; paths are like {near}")
     if not trainable:
         raise InputError("trainable is empty: there would be nothing to train")
-    chosen = {path for path in flat if any(re.search(pattern, path) for pattern in trainable)}
+    for name, patterns in (("trainable", trainable), ("hold", [hold]), ("thaw", [thaw])):
+        for pattern in patterns:
+            check_expression(name, pattern)
+            if pattern is not None and not any(re.search(pattern, path) for path in flat):
+                near = difflib.get_close_matches(pattern, flat, n=3, cutoff=0.0)
+                raise InputError(f"{name} is {pattern!r}, which is in no parameter path; paths are like {near}")
+    learn = [*trainable, *([] if thaw is None else [thaw])]
+    chosen = {
+        path
+        for path in flat
+        if any(re.search(pattern, path) for pattern in learn) and (hold is None or not re.search(hold, path))
+    }
+    if not chosen:
+        raise InputError(f"hold is {hold!r}, which leaves nothing to train")
     return (
         {path: leaf for path, leaf in flat.items() if path in chosen},
         {path: leaf for path, leaf in flat.items() if path not in chosen},
     )
 
 
-def without(trainable: Sequence[str], hold: str | None) -> tuple[str, ...]:
-    """Patterns for `partition`: of the same parameters, but those in whose path the expression `hold` is found.
-
-    Raises InputError if `hold` is no regular expression.
-    """
-    if hold is None:
-        return tuple(trainable)
+def check_expression(name: str, pattern: str | None) -> None:
+    """Raises InputError, with the `name` of what it was given as, if `pattern` is no regular expression."""
     try:
-        re.compile(hold)
+        re.compile(pattern or "")
     except re.error as error:
-        raise InputError(f"hold is {hold!r}, which is no regular expression: {error}") from error
-    return tuple(f"^(?!.*(?:{hold})).*?(?:{pattern})" for pattern in trainable)
-
-
-def check_hold(params: Params, hold: str | None) -> None:
-    """Raises InputError if `hold` is found in no path: a misspelt one would silently hold nothing."""
-    if hold is not None and not any(re.search(hold, path) for path in flatten_dict(params, sep="/")):
-        raise InputError(f"hold is {hold!r}, which is in no parameter path; an example is 'cond_embedding'")
+        raise InputError(f"{name} is {pattern!r}, which is no regular expression: {error}") from error
 
 
 def combine(*parts: FlatParams) -> Params:
@@ -66,7 +62,7 @@ def combine(*parts: FlatParams) -> Params:
     return unflatten_dict({path: leaf for part in parts for path, leaf in part.items()}, sep="/")
 
 
-def fingerprint(flat: FlatParams) -> int:
+def checksum(flat: FlatParams) -> int:
     """A 32-bit checksum of the bits, equal on any number of devices: integer sums have no order."""
     total = len(flat)
     for i, bits in enumerate(jax.device_get([_sum_of_bits(flat[path]) for path in sorted(flat)])):

@@ -5,8 +5,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
+from jaxtyping import PyTree
 
 from jaxanim.errors import InputError
 
@@ -80,6 +83,23 @@ def shard_parameters(flat: Mapping[str, jax.Array], mesh: Mesh, table: Table = P
     return {
         path: jax.device_put(leaf, parameter_sharding(mesh, table)(path, leaf.shape)) for path, leaf in flat.items()
     }
+
+
+def placed(params: PyTree, place: Callable[[str, tuple[int, ...]], Sharding] | None = None) -> PyTree:
+    """New float32 arrays of host arrays such as memory maps, of which each device reads its own slice alone.
+
+    Args:
+      place: (path, shape) -> where a parameter goes; None is JAX's own choice.
+    """
+
+    def put(path, leaf):
+        if place is None:
+            return jnp.array(leaf, jnp.float32)
+        sharding = place(path, leaf.shape)
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda index: np.array(leaf[index], np.float32))
+
+    flat = flatten_dict(params, sep="/")
+    return unflatten_dict({path: put(path, leaf) for path, leaf in flat.items()}, sep="/")
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.optimizer import make_optimizer, update_ema
 from jaxanim.training.partition import FlatParams, combine
-from jaxanim.training.task import Batch
+from jaxanim.training.task import Batch, Task
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -38,7 +38,7 @@ def make_state(experiment: Experiment, params: FlatParams) -> State:
 
 
 def step_function(
-    experiment: Experiment, state: State
+    experiment: Experiment, task: Task, state: State
 ) -> Callable[[State, FlatParams, Batch], tuple[State, Metrics]]:
     """(state, frozen parameters, batch) -> (state, metrics), compiled; it reuses the state's buffers.
 
@@ -50,7 +50,7 @@ def step_function(
 
     def loss(params, frozen, batch, key):
         # Parameters are frozen by position: gradients are taken of the first argument alone.
-        value, metrics = experiment.task.loss(combine(params, frozen), batch, key)
+        value, metrics = task.loss(combine(params, frozen), batch, key)
         return value, {"loss": value, **metrics}
 
     gradient = jax.grad(loss, has_aux=True)

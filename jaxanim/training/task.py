@@ -1,5 +1,6 @@
-"""What the training loop asks of a task."""
+"""What the training loop asks of a task, and what a config file gives it: the recipe that opens one."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,30 +9,40 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
+from jaxanim.training.feed import Feed
+
 Params = dict[str, Any]
 """A nested dict of float32 arrays."""
 Batch = dict[str, jax.Array]
 """Arrays by name, each with a leading batch axis."""
+Place = Callable[[str, tuple[int, ...]], jax.sharding.Sharding]
+"""(path, shape) -> where a parameter lies, such as `jaxanim.training.sharding.parameter_sharding` gives."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A frozen dataclass with these methods; every method is a pure function of its fields and arguments.
+    """What is learnt, with every file read: `loss` is a pure function of its arguments and of what was opened.
 
-    trainable: regular expressions, searched for in parameter paths such as
-    "unet/mid_block/resnets_0/conv1/kernel". A parameter that none of them matches is frozen: it has no
-    gradient, no optimizer state and no average.
+    trainable: regular expressions, searched for in parameter paths such as "unet/mid_block/resnets_0/conv1/kernel".
+    A parameter that none of them matches is frozen: it has no gradient, no optimizer state and no average. Networks
+    that only teach or judge are frozen parameters as well. An experiment's `hold` and `thaw` change the choice.
     """
 
     @property
     def trainable(self) -> tuple[str, ...]: ...
 
-    def init(self, key: Key[Array, ""]) -> Params:
-        """All parameters, the frozen networks too; the same every time for the same key."""
+    def init(self, key: Key[Array, ""], place: Place | None = None) -> Params:
+        """All parameters, the frozen networks too, as new arrays; the same every time for the same key.
+
+        Large networks are read straight to their `place` (see `placed`); the loop lays out what is elsewhere.
+        """
         ...
 
-    def source(self, seed: int) -> grain.MapDataset:
-        """Single elements, dicts of arrays without a batch axis; the loop shuffles and batches them."""
+    def batches(self, feed: Feed) -> grain.MapDataset:
+        """Endless batches, one per step, of this host's share of the examples: `feed.shuffled` or `feed.drawn`.
+
+        Batches may differ in shape from step to step, if batch i has the same shapes on all hosts.
+        """
         ...
 
     def loss(
@@ -50,12 +61,10 @@ class Task(Protocol):
 
 
 @runtime_checkable
-class BatchingTask(Task, Protocol):
-    """A task that composes its own batches, for instance because some are of another shape than others."""
+class Recipe(Protocol):
+    """A frozen dataclass that says everything of a task: sizes, folders, clips, knobs. Its fields are what the
+    command line overrides and what a run's config.json records."""
 
-    def batches(self, seed: int, batch_size: int, part: int, parts: int) -> grain.MapDataset:
-        """Endless whole batches, one per step: host `part` of `parts` gets its share, `batch_size`, of each.
-
-        The shapes of batch i are the same on all hosts.
-        """
+    def open(self) -> Task:
+        """The task, with the weights that it begins with read; a recipe that names no folder may be one itself."""
         ...

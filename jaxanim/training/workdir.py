@@ -14,6 +14,7 @@ from jaxanim.media.outputs import check_outputs, paths_in
 from jaxanim.training.experiment import Experiment, describe, differences
 from jaxanim.training.partition import combine
 from jaxanim.training.state import State
+from jaxanim.training.task import Task
 
 FOLDERS = ("checkpoints", "sheets", "weights")
 FILES = ("config.json", "metrics.jsonl", "loss.png")
@@ -55,18 +56,20 @@ def has_checkpoint(workdir: Path) -> bool:
     return folder.is_dir() and any(entry.name.isdigit() for entry in folder.iterdir())
 
 
-def write_sheet(experiment: Experiment, state: State, frozen: dict[str, jax.Array], workdir: Path) -> None:
+def write_sheet(
+    experiment: Experiment, task: Task, state: State, frozen: dict[str, jax.Array], workdir: Path
+) -> None:
     """The task's picture of the averaged parameters, with the same random key at every step."""
-    sheet = experiment.task.sheet(combine(whole(state.ema), whole(frozen)), jax.random.key(experiment.seed))
+    sheet = task.sheet(combine(whole(state.ema), whole(frozen)), jax.random.key(experiment.seed))
     if is_writer():
         write_png(workdir / "sheets" / f"{int(state.step):07d}.png", np.asarray(sheet))
 
 
-def export(experiment: Experiment, state: State, frozen: dict[str, jax.Array], workdir: Path) -> None:
+def export(task: Task, state: State, frozen: dict[str, jax.Array], workdir: Path) -> None:
     """The averaged parameters, in weights/, as the task writes them."""
     params = combine(whole(state.ema), whole(frozen))
     if is_writer():
-        experiment.task.save(params, workdir / "weights")
+        task.save(params, workdir / "weights")
 
 
 def whole(flat: dict[str, jax.Array]) -> dict[str, jax.Array]:

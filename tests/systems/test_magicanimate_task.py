@@ -16,13 +16,15 @@ from jaxanim.errors import InputError
 from jaxanim.media.images import read_image
 from jaxanim.models.motion import split_motion
 from jaxanim.models.shapes import parameter_shapes
-from jaxanim.systems.magicanimate.config import image_form
-from jaxanim.systems.magicanimate.task import MagicAnimateTask
+from jaxanim.models.unet_config import image_form
+from jaxanim.systems.magicanimate.task import MagicAnimateRecipe
+from jaxanim.systems.stable_diffusion.task import TextToImageRecipe
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.feed import Feed
+from jaxanim.training.finishing.pixel_weights import pixel_weights
 from jaxanim.training.loop import train
-from jaxanim.training.partition import partition, without
-from jaxanim.training.pixel_weights import pixel_weights
-from jaxanim.training.tasks.text_to_image import TextToImageTask
+from jaxanim.training.objective import Objective
+from jaxanim.training.partition import partition
 from jaxanim.weights import load_weights, save_weights
 from tests.systems.tiny import FLAT as CONFIG
 from tests.systems.tiny import HELD, random_params
@@ -43,20 +45,22 @@ def trained(tmp_path_factory):
         patch.chdir(folder)
         vae = random_params(parameter_shapes("vae", CONFIG.vae))
         save_weights(folder / "vae", {"vae": (CONFIG.vae, vae)}, system="vae")
-        base = TextToImageTask(
-            str(folder / "vae"), STILLS, image_form(CONFIG.unet), CONFIG.text_encoder, CONFIG.diffusion,
-            trainable=without(("^unet/",), HELD),
-        )  # fmt: skip
-        train(Experiment("base", base, **SHEETS), folder / "base")
-        one = stage(folder, 1, folder / "base" / "weights", hold=HELD)
-        train(Experiment("one", one, **SHEETS), folder / "one")
-        two = stage(folder, 2, folder / "one" / "weights", tau1=0.0, tau2=0.0, hold=HELD)
-        train(Experiment("two", two, **SHEETS), folder / "two")
+        train(Experiment("base", base(folder), hold=f"{HELD}|^text_encoder/", **SHEETS), folder / "base")
+        one = stage(folder, 1, folder / "base" / "weights")
+        train(Experiment("one", one, hold=HELD, **SHEETS), folder / "one")
+        two = stage(folder, 2, folder / "one" / "weights", tau1=0.0, tau2=0.0)
+        train(Experiment("two", two, hold=HELD, **SHEETS), folder / "two")
         yield folder
 
 
+def base(folder, **changes):
+    return TextToImageRecipe(
+        str(folder / "vae"), STILLS, image_form(CONFIG.unet), CONFIG.text_encoder, CONFIG.diffusion, **changes
+    )
+
+
 def stage(folder, number, start, **changes):
-    return MagicAnimateTask(
+    return MagicAnimateRecipe(
         number, str(start), str(folder / "vae"), CONFIG, videos=STILLS if number == 1 else CLIPS, images=STILLS,
         **{"tau1": 0.5, "targets": 4 if number == 1 else 2} | changes,
     )  # fmt: skip
@@ -90,12 +94,12 @@ def test_either_stage_trains_whole_weights_further(trained, monkeypatch, tmp_pat
     first, second = stage(trained, 1, start), stage(trained, 2, start)
     for task in (first, second):
         chex.assert_trees_all_equal(
-            {name: tree for name, tree in task.init(jax.random.key(1)).items() if name != "empty_prompt"},
+            {name: tree for name, tree in task.open().init(jax.random.key(1)).items() if name != "empty_prompt"},
             networks(start),
         )
     # The first layers alone learn, for the compiler's sake.
-    few = dataclasses.replace(first, hold="^(?!(appearance_encoder|controlnet)/conv_in/).*$")
-    train(Experiment("further", few, **SCHEDULE), tmp_path)
+    few = "^(?!(appearance_encoder|controlnet)/conv_in/).*$"
+    train(Experiment("further", first, hold=few, **SCHEDULE), tmp_path)
     before, after = systems.load("magicanimate", start), systems.load("magicanimate", tmp_path / "weights")
     assert after.config == before.config
     chex.assert_trees_all_equal(after.params["unet"], before.params["unet"])
@@ -108,27 +112,30 @@ def test_other_temporal_layers_than_the_start_has_are_fresh(trained):
     motion = dataclasses.replace(CONFIG.unet.motion, layers_per_block=2)
     model = dataclasses.replace(CONFIG, unet=dataclasses.replace(CONFIG.unet, motion=motion))
     task = dataclasses.replace(stage(trained, 2, trained / "two" / "weights"), model=model)
-    modules = split_motion(task.init(jax.random.key(1))["unet"])[1]
+    modules = split_motion(task.open().init(jax.random.key(1))["unet"])[1]
     assert not jnp.any(modules["up_blocks_0"]["motion_modules_0"]["proj_out"]["kernel"])
 
 
-def test_what_is_held_does_not_learn(trained, monkeypatch):
-    monkeypatch.chdir(trained)
-    task = stage(trained, 1, trained / "one" / "weights", hold="cond_embedding|/down_blocks_0/")
+def learning(task, params, **changes):
+    """The paths of what learns."""
+    return partition(params, task.trainable, **changes)[0].keys()
+
+
+def test_what_is_held_does_not_learn(trained):
+    task = stage(trained, 1, trained / "one" / "weights").open()
     params = task.init(jax.random.key(0))
-    everything, some = (
-        partition(params, t.trainable)[0].keys() for t in (dataclasses.replace(task, hold=None), task)
-    )
+    everything = learning(task, params)
+    some = learning(task, params, hold="cond_embedding|/down_blocks_0/")
     held = everything - some
     assert {path.split("/")[1] for path in held} == {"controlnet_cond_embedding", "down_blocks_0"}
     assert not any("cond_embedding" in path or "/down_blocks_0/" in path for path in some)
 
 
-def test_what_is_thawed_learns_too(trained, monkeypatch):
-    monkeypatch.chdir(trained)
-    task = stage(trained, 1, trained / "two" / "weights", hold="cond_embedding", thaw="^unet/(?!.*motion_modules)")
+def test_what_is_thawed_learns_too(trained):
+    task = stage(trained, 1, trained / "two" / "weights").open()
     params = task.init(jax.random.key(0))
-    before, after = (partition(params, t.trainable)[0].keys() for t in (dataclasses.replace(task, thaw=None), task))
+    before = learning(task, params, hold="cond_embedding")
+    after = learning(task, params, hold="cond_embedding", thaw="^unet/(?!.*motion_modules)")
     image, temporal = split_motion(params["unet"])
     assert temporal
     assert before < after
@@ -136,11 +143,26 @@ def test_what_is_thawed_learns_too(trained, monkeypatch):
     assert not any("cond_embedding" in path for path in after)
 
 
-def test_a_misspelt_hold_is_named(trained):
+def test_a_misspelt_hold_is_named_before_any_data_is_made(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXANIM_CACHE", str(tmp_path / "cache"))
+    one = stage(trained, 1, trained / "one" / "weights")
     with pytest.raises(InputError, match=r"hold is 'cond_embeding', which is in no parameter path"):
-        stage(trained, 1, trained / "one" / "weights", hold="cond_embeding").init(jax.random.key(0))
+        train(Experiment("one", one, hold="cond_embeding", **SCHEDULE), tmp_path / "run")
     with pytest.raises(InputError, match=r"hold is '\(', which is no regular expression"):
-        stage(trained, 1, trained / "one" / "weights", hold="(")
+        Experiment("one", one, hold="(", **SCHEDULE)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_base_is_trained_further_from_its_weights(trained):
+    start = trained / "base" / "weights"
+    task = base(trained, start=str(start)).open()
+    params = task.init(jax.random.key(5))
+    chex.assert_trees_all_equal(params, networks(start))
+    fresh = base(trained).open().init(jax.random.key(5))
+    assert not jnp.array_equal(*(tree["unet"]["conv_in"]["kernel"] for tree in (params, fresh)))
+    other = dataclasses.replace(image_form(CONFIG.unet), block_out_channels=(16,))
+    with pytest.raises(InputError, match="has shape"):
+        dataclasses.replace(base(trained, start=str(start)), unet=other).open()
 
 
 def test_batches_are_of_the_kind_that_the_thresholds_draw(trained, monkeypatch):
@@ -148,7 +170,7 @@ def test_batches_are_of_the_kind_that_the_thresholds_draw(trained, monkeypatch):
     start = trained / "one" / "weights"
 
     def frames(**changes):
-        batches = stage(trained, 2, start, **changes).batches(0, 8, 0, 1)
+        batches = stage(trained, 2, start, **changes).open().batches(Feed())
         return [batches[i] for i in range(8)]
 
     for batch in frames(tau1=1.0, tau2=1.0):
@@ -165,8 +187,8 @@ def test_batches_are_of_the_kind_that_the_thresholds_draw(trained, monkeypatch):
 
 def test_hosts_share_the_kind_and_not_the_contents(trained, monkeypatch):
     monkeypatch.setenv("JAXANIM_CACHE", str(trained / "cache"))
-    task = stage(trained, 1, trained / "base" / "weights")
-    first, second = task.batches(0, 8, 0, 2), task.batches(0, 8, 1, 2)
+    task = stage(trained, 1, trained / "base" / "weights").open()
+    first, second = (task.batches(Feed(part=part, parts=2)) for part in (0, 1))
     for step in range(6):
         chex.assert_equal_shape([first[step]["target"], second[step]["target"]])
     assert any(not np.array_equal(first[i]["target"], second[i]["target"]) for i in range(6))
@@ -178,14 +200,16 @@ def test_a_channel_that_the_decoder_ignores_counts_for_nothing(trained, tmp_path
     params["post_quant_conv"]["kernel"] = params["post_quant_conv"]["kernel"].copy()
     params["post_quant_conv"]["kernel"][:, :, 1] = 0
     save_weights(tmp_path, {"vae": (config, params)}, system="vae")
-    weights = pixel_weights(str(tmp_path), STILLS)
+    weights = pixel_weights(config, jax.tree.map(jnp.asarray, params), STILLS)
     assert weights[1] == 0
     assert min(weights[0], *weights[2:]) > 0
     assert np.mean(weights) == pytest.approx(1)
     task = dataclasses.replace(stage(trained, 1, trained / "base" / "weights"), vae=str(tmp_path))
-    batch, key = jax.tree.map(jnp.asarray, task.batches(0, 8, 0, 1)[0]), jax.random.key(0)
-    params = task.init(key)
-    either = [dataclasses.replace(task, weigh_pixels=on) for on in (False, True)]
+    objectives = [Objective(weigh_pixels=on) for on in (False, True)]
+    either = [dataclasses.replace(task, objective=objective).open() for objective in objectives]
+    assert either[1].objective.channel_weights == weights
+    batch, key = jax.tree.map(jnp.asarray, either[0].batches(Feed())[0]), jax.random.key(0)
+    params = either[0].init(key)
     losses = np.array(jax.jit(lambda *arguments: [t.loss(*arguments)[0] for t in either])(params, batch, key))
     assert np.isfinite(losses).all()
     assert losses[0] != losses[1]

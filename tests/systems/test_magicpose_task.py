@@ -21,12 +21,13 @@ from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.unet_config import image_form
 from jaxanim.puppets import puppet_clip
 from jaxanim.puppets.export import write_clip
-from jaxanim.systems.magicpose.task import MagicPoseTask
+from jaxanim.systems.magicpose.task import MagicPoseRecipe
+from jaxanim.systems.stable_diffusion.task import TextToImageRecipe
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.feed import Feed
 from jaxanim.training.loop import initial, train
 from jaxanim.training.sharding import make_mesh, shard_batch
 from jaxanim.training.state import step_function
-from jaxanim.training.tasks.text_to_image import TextToImageTask
 from jaxanim.weights import fingerprint, load_weights, save_weights
 from sample.animate import main as animate
 from sample.evaluate import main as evaluate
@@ -54,7 +55,7 @@ def world(tmp_path_factory):
         shapes = {name: parameter_shapes(name, config) for name, config in sizes.items()}
         first, second = random_params(shapes, seed=1), random_params(shapes, seed=2)
         save_weights(folder / "vae", {"vae": (CONFIG.vae, first["vae"])}, system="vae")
-        base = TextToImageTask(str(folder / "vae"), FRAMES, unet, CONFIG.text_encoder, CONFIG.diffusion)
+        base = TextToImageRecipe(str(folder / "vae"), FRAMES, unet, CONFIG.text_encoder, CONFIG.diffusion).open()
         base.save(first, folder / "base")
         base.save(second | {"vae": first["vae"]}, folder / "other")
         yield folder
@@ -64,13 +65,14 @@ def world(tmp_path_factory):
 def trained(world):
     """The folder with the weights of every stage, each trained from the ones before."""
     before = fingerprint(world / "base")
-    control = train(Experiment("zero", stage(world, 0, hold=HELD), **SCHEDULE), world / "zero")
+    schedule, sheets = SCHEDULE | {"hold": HELD}, SHEETS | {"hold": HELD}
+    control = train(Experiment("zero", stage(world, 0), **schedule), world / "zero")
     assert control.stopped == "finished"
-    train(Experiment("one", stage(world, 1, hold=HELD), **SHEETS), world / "one")
-    two = stage(world, 2, start=weights(world, "one"), controlnet=weights(world, "zero"), hold=HELD)
-    train(Experiment("two", two, **SCHEDULE), world / "two")
-    three = stage(world, 3, start=weights(world, "two"), clips=CLIPS, targets=1, hold=HELD)
-    train(Experiment("three", three, **SHEETS), world / "three")
+    train(Experiment("one", stage(world, 1), **sheets), world / "one")
+    two = stage(world, 2, start=weights(world, "one"), controlnet=weights(world, "zero"))
+    train(Experiment("two", two, **schedule), world / "two")
+    three = stage(world, 3, start=weights(world, "two"), clips=CLIPS, targets=1)
+    train(Experiment("three", three, **sheets), world / "three")
     assert fingerprint(world / "base") == before
     return world
 
@@ -81,7 +83,7 @@ def weights(folder, name):
 
 def stage(folder, number, **changes):
     options = {"base": str(folder / "base"), "model": CONFIG, "clips": STILLS, "targets": 2} | changes
-    return MagicPoseTask(number, **options)
+    return MagicPoseRecipe(number, **options)
 
 
 def networks(folder):
@@ -141,11 +143,12 @@ def test_the_base_is_bit_identical_after_steps_and_can_be_swapped(trained):
 
 def test_steps_leave_the_frozen_arrays_as_they_are_to_the_bit(world, monkeypatch):
     monkeypatch.setenv("JAXANIM_CACHE", str(world / "cache"))
-    experiment = Experiment("steps", stage(world, 2, hold=HELD), **SCHEDULE)
-    state, frozen = initial(experiment, make_mesh(experiment.mesh))
+    experiment = Experiment("steps", stage(world, 2), hold=HELD, **SCHEDULE)
+    task = experiment.task.open()
+    state, frozen = initial(experiment, task, make_mesh(experiment.mesh))
     before = {path: np.array(leaf) for path, leaf in frozen.items()}
     start = {path: np.array(leaf) for path, leaf in state.params.items()}
-    step, batches = step_function(experiment, state), experiment.task.batches(0, 8, 0, 1)
+    step, batches = step_function(experiment, task, state), task.batches(Feed())
     for i in range(2):
         # Placed as `train` places it, so that stage 2 is compiled once for both tests.
         state, _ = step(state, frozen, shard_batch(batches[i], make_mesh(experiment.mesh)))
@@ -155,6 +158,23 @@ def test_steps_leave_the_frozen_arrays_as_they_are_to_the_bit(world, monkeypatch
     assert {path.split("/")[0] for path in state.params} == {"appearance_model", "controlnet"}
     changed = {path.split("/")[0] for path, leaf in state.params.items() if not np.array_equal(leaf, start[path])}
     assert changed == {"appearance_model", "controlnet"}
+
+
+def test_a_base_that_is_thawed_learns_too_and_is_written_beside_the_parts(world, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXANIM_CACHE", str(world / "cache"))
+    # The first layers alone learn, for the compiler's sake.
+    first = Experiment(
+        "thawed", stage(world, 0), thaw="^(unet/conv_in|text_encoder/.*position_embedding)", hold="^controlnet/(?!conv_in/)",
+        **SCHEDULE,
+    )  # fmt: skip
+    train(first, tmp_path)
+    system, before = systems.load("magicpose", tmp_path / "weights"), networks(world / "base")
+    after = networks(tmp_path / "weights" / "base")
+    for name, tree in after.items():
+        chex.assert_trees_all_equal(system.params[name], tree)
+    flat = [flatten_dict(trees, sep="/") for trees in (before, after)]
+    changed = {path for path in flat[0] if not np.array_equal(flat[0][path], flat[1][path])}
+    assert {"/".join(path.split("/")[:2]) for path in changed} == {"unet/conv_in", "text_encoder/embeddings"}, changed
 
 
 def test_the_programs_animate_and_evaluate(trained, tmp_path, capsys):
@@ -251,17 +271,17 @@ def test_parts_of_several_runs_are_put_together_on_a_shared_base(trained, tmp_pa
 
 def test_batches_hold_what_the_stage_learns_from(world, monkeypatch):
     monkeypatch.setenv("JAXANIM_CACHE", str(world / "cache"))
-    one = stage(world, 1).batches(0, 8, 0, 1)[0]
+    one = stage(world, 1).open().batches(Feed())[0]
     assert set(one) == {"target", "reference"}
     chex.assert_shape((one["target"], one["reference"]), ((4, 2, 4, 4, 4), (4, 4, 4, 4)))
     assert not any(np.array_equal(t, one["reference"][0]) for t in one["target"][0])
-    two = stage(world, 2).batches(0, 8, 0, 1)[0]
+    two = stage(world, 2).open().batches(Feed())[0]
     chex.assert_shape(two["pose"], (4, 2, 32, 32, 3))
     assert two["pose"].dtype == np.uint8
     chex.assert_trees_all_equal(two["target"], one["target"])
-    three = stage(world, 3, start="one", clips=CLIPS).batches(0, 8, 0, 1)[0]
+    three = stage(world, 3, start="one", clips=CLIPS).open().batches(Feed())[0]
     chex.assert_shape((three["target"], three["pose"]), ((2, 4, 4, 4, 4), (2, 4, 32, 32, 3)))
-    zero = stage(world, 0).batches(0, 8, 0, 1)[0]
+    zero = stage(world, 0).open().batches(Feed())[0]
     chex.assert_shape((zero["target"], zero["pose"], zero["tokens"]), ((8, 1, 4, 4, 4), (8, 1, 32, 32, 3), (8, 8)))
 
 
@@ -269,7 +289,7 @@ def test_masking_is_as_frequent_as_asked(world, monkeypatch):
     monkeypatch.setenv("JAXANIM_CACHE", str(world / "cache"))
 
     def white(**masks):
-        batches = stage(world, 2, **masks).batches(0, 8, 0, 1)
+        batches = stage(world, 2, **masks).open().batches(Feed())
         drawn = np.concatenate([batches[i]["pose"].reshape(-1, 32, 32, 3) for i in range(10)])
         return (drawn == 255).all(-1).any((1, 2)).mean()
 
@@ -289,10 +309,11 @@ def test_impossible_tasks_are_named(world):
         stage(world, 3, clips=CLIPS)
     with pytest.raises(InputError, match="spacing 'consecutive'"):
         stage(world, 3, start="two")
+    experiment = Experiment("one", stage(world, 1), hold="resnet5")
     with pytest.raises(InputError, match=r"hold is 'resnet5', which is in no parameter path"):
-        stage(world, 1, hold="resnet5").init(jax.random.key(0))
+        initial(experiment, experiment.task.open(), make_mesh())
     with pytest.raises(InputError, match=r"mask_face is 2\.0: it is a probability"):
         stage(world, 2, mask_face=2.0)
     wide = dataclasses.replace(CONFIG.unet, num_attention_heads=4)
     with pytest.raises(InputError, match="num_attention_heads 2; the parts in the config were trained on 4"):
-        stage(world, 1, model=dataclasses.replace(CONFIG, unet=wide)).foundation()
+        stage(world, 1, model=dataclasses.replace(CONFIG, unet=wide)).open()

@@ -47,7 +47,7 @@ def test_trains_exports_and_serves(task, tmp_path):
         save_every=0, threads=0,
     )  # fmt: skip
     outcome = train(experiment, tmp_path / "run")
-    batch = {name: jnp.asarray(np.stack([task.source(0)[i][name] for i in range(8)])) for name in task.source(0)[0]}
+    batch = {name: jnp.asarray(np.stack([task.elements()[i][name] for i in range(8)])) for name in task.elements()[0]}
     params = task.init(jax.random.key(experiment.seed))
     before = float(jax.jit(task.loss)(params, batch, jax.random.key(0))[0])
     assert outcome.loss < 0.8 * before
@@ -55,12 +55,12 @@ def test_trains_exports_and_serves(task, tmp_path):
     assert 2 <= result["held_out_identities"] <= 6
     assert 0 <= result["found"] <= 1
     network = load_face_network(tmp_path / "run" / "weights")
-    faces = np.stack([task.source(0)[i]["face"] for i in range(4)])
+    faces = np.stack([task.elements()[i]["face"] for i in range(4)])
     chex.assert_shape((network.embed(faces), network.read_state(faces)), ((4, 8), (4, 4)))
 
 
 def test_only_seen_faces_are_learnt_from(task):
-    source = task.source(0)
+    source = task.elements()
     elements = [task.crops[i] for i in range(len(task.crops))]
     assert len(source) == sum(int(element["seen"].sum()) for element in elements)
     assert 0 < len(source) < 36  # two of the six turn away

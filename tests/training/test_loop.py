@@ -32,6 +32,10 @@ def start(*arguments):
     )  # fmt: skip
 
 
+def begin(experiment):
+    return initial(experiment, experiment.task.open(), make_mesh())
+
+
 def wait_for_steps(process, workdir, count):
     """Until `count` steps are in the log of a program that is still running."""
     deadline = time.monotonic() + 300
@@ -70,7 +74,7 @@ def test_losses_are_those_of_a_plain_loop(uninterrupted):
     scale = params["frozen"]
     theta = params["fit"]["dense"]
     m = v = jax.tree.map(jnp.zeros_like, theta)
-    dataset = toy.source(config.seed).seed(config.seed).shuffle().repeat().batch(config.batch_size)
+    dataset = toy.elements(config.seed).seed(config.seed).shuffle().repeat().batch(config.batch_size)
     losses = []
     for n in range(12):
         batch = {name: jnp.asarray(value) for name, value in dataset[n].items()}
@@ -150,7 +154,7 @@ def test_nan_stops_with_the_last_good_checkpoint(tmp_path):
         train(bad, tmp_path)
     step = int(str(raised.value).split("at step ")[1].split(";")[0])
     assert step > 3, "too early for a checkpoint"
-    like, _ = initial(bad, make_mesh())
+    like, _ = begin(bad)
     with checkpoints.open_checkpoints(tmp_path / "checkpoints", 2, clean=False) as checkpointer:
         state, _ = checkpoints.restore(checkpointer, like)
     assert int(state.step) < step
@@ -159,15 +163,16 @@ def test_nan_stops_with_the_last_good_checkpoint(tmp_path):
 
 def test_a_step_is_compiled_once():
     mesh = make_mesh(config.mesh)
-    state, frozen = initial(config, mesh)
-    step, data = step_function(config, state), batches(config)
+    task = config.task.open()
+    state, frozen = initial(config, task, mesh)
+    step, data = step_function(config, task, state), batches(config, task)
     for _ in range(3):
         state, _ = step(state, frozen, shard_batch(next(data), mesh))
     assert step._cache_size() == 1
 
 
 def test_only_the_trainable_part_has_state():
-    state, frozen = initial(config, make_mesh())
+    state, frozen = begin(config)
     assert set(state.params) == set(state.ema) == {"fit/dense/kernel", "fit/dense/bias"}
     assert set(frozen) == {"frozen/scale"}
     assert not any("frozen" in jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(state))
@@ -183,14 +188,14 @@ def test_accumulation_is_the_mean_of_the_parts(tmp_path):
 
 def test_init_from_takes_the_average_of_another_run(uninterrupted, tmp_path):
     workdir, _ = uninterrupted
-    state, _ = initial(dataclasses.replace(config, init_from=str(workdir), seed=5), make_mesh())
+    state, _ = begin(dataclasses.replace(config, init_from=str(workdir), seed=5))
     np.testing.assert_array_equal(state.params["fit/dense/kernel"], np.load(workdir / "weights" / "kernel.npy"))
     # Only what fits is taken: with 9 features the kernel has another shape, the bias has not.
-    state, _ = initial(dataclasses.replace(config, task=Toy(features=9), init_from=str(workdir)), make_mesh())
+    state, _ = begin(dataclasses.replace(config, task=Toy(features=9), init_from=str(workdir)))
     assert state.params["fit/dense/kernel"].shape == (9, 4)
     assert np.abs(state.params["fit/dense/bias"]).max() > 0
     with pytest.raises(InputError, match="has no checkpoints"):
-        initial(dataclasses.replace(config, init_from=str(tmp_path)), make_mesh())
+        begin(dataclasses.replace(config, init_from=str(tmp_path)))
 
 
 def test_another_config_is_refused_and_fresh_starts_over(tmp_path):
@@ -207,7 +212,7 @@ def test_another_config_is_refused_and_fresh_starts_over(tmp_path):
 
 def test_other_frozen_networks_are_refused(tmp_path):
     class Changed(Toy):
-        def init(self, key):
+        def init(self, key, place=None):
             params = super().init(key)
             return params | {"frozen": {"scale": params["frozen"]["scale"].at[2].add(1e-6)}}
 

@@ -7,6 +7,7 @@ import pytest
 
 from jaxanim.diffusion.betas import Betas
 from jaxanim.training.losses import denoising_loss, draw_timesteps
+from jaxanim.training.objective import Objective
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 4.0])
@@ -28,7 +29,7 @@ def test_each_channel_counts_by_its_weight():
 
     per_channel = np.mean(np.asarray(noise, np.float64) ** 2, axis=(0, 1, 2, 3))
     for weights in ((1.0, 1.0, 1.0), (2.0, 0.0, 1.0), (0.0, 3.0, 0.0)):
-        loss = denoising_loss(nothing, config, z0, jax.random.key(0), channel_weights=weights)
+        loss = denoising_loss(nothing, config, z0, jax.random.key(0), Objective(channel_weights=weights))
         assert float(loss) == pytest.approx(np.mean(per_channel * weights), rel=1e-5)
     plain = denoising_loss(nothing, config, z0, jax.random.key(0))
     assert float(plain) == pytest.approx(np.mean(per_channel), rel=1e-5)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxanim.errors import InputError
-from jaxanim.training.partition import check_hold, combine, fingerprint, partition, without
+from jaxanim.training.partition import check_expression, checksum, combine, partition
 
 PARAMS = {"unet": {"conv_in": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}, "motion": {"scale": jnp.ones(4)}}}
 
@@ -16,29 +16,42 @@ def test_partition_and_back():
 
 
 def test_what_is_held_is_frozen():
-    assert set(partition(PARAMS, without(("^unet/",), "conv_in/k|motion"))[0]) == {"unet/conv_in/bias"}
-    assert set(partition(PARAMS, without(("motion/", "bias$"), "kernel"))[0]) == {
+    assert set(partition(PARAMS, ("^unet/",), hold="conv_in/k|motion")[0]) == {"unet/conv_in/bias"}
+    assert set(partition(PARAMS, ("motion/", "bias$"), hold="kernel")[0]) == {
         "unet/motion/scale", "unet/conv_in/bias",
     }  # fmt: skip
-    assert without(("motion/",), None) == ("motion/",)
-    check_hold(PARAMS, "conv_in/bias")
+    assert set(partition(PARAMS, ("motion/",), hold=None)[0]) == {"unet/motion/scale"}
+    assert set(partition(PARAMS, ("^unet/",), hold="conv_in/bias")[1]) == {"unet/conv_in/bias"}
     with pytest.raises(InputError, match="hold is 'conv_on', which is in no parameter path"):
-        check_hold(PARAMS, "conv_on")
+        partition(PARAMS, ("motion/",), hold="conv_on")
     with pytest.raises(InputError, match="which is no regular expression"):
-        without((), "(")
+        check_expression("hold", "(")
+    with pytest.raises(InputError, match="hold is 'scale', which leaves nothing to train"):
+        partition(PARAMS, ("motion/",), hold="scale")
+
+
+def test_what_is_thawed_learns_unless_it_is_held():
+    assert set(partition(PARAMS, ("motion/",), thaw="conv_in")[0]) == {
+        "unet/motion/scale", "unet/conv_in/bias", "unet/conv_in/kernel",
+    }  # fmt: skip
+    assert set(partition(PARAMS, ("motion/",), thaw="conv_in", hold="kernel")[0]) == {
+        "unet/motion/scale", "unet/conv_in/bias",
+    }  # fmt: skip
+    with pytest.raises(InputError, match="thaw is 'conv_on', which is in no parameter path"):
+        partition(PARAMS, ("motion/",), thaw="conv_on")
 
 
 @pytest.mark.parametrize(
-    ("patterns", "message"), [(("motoin",), "in no parameter path"), (("(",), "not a regular"), ((), "empty")]
+    ("patterns", "message"), [(("motoin",), "in no parameter path"), (("(",), "no regular expression"), ((), "empty")]
 )
 def test_bad_patterns(patterns, message):
     with pytest.raises(InputError, match=message):
         partition(PARAMS, patterns)
 
 
-def test_the_fingerprint_sees_one_bit():
+def test_the_checksum_sees_one_bit():
     flat = {"a": jnp.arange(5.0), "b": jnp.ones((2, 2))}
     same = {"b": jnp.ones((2, 2)), "a": jnp.arange(5.0)}
-    assert fingerprint(flat) == fingerprint(same)
-    assert fingerprint(flat) != fingerprint(flat | {"b": jnp.ones((2, 2)).at[0, 1].add(1.2e-7)})
-    assert fingerprint(flat) != fingerprint({"a": flat["a"]})
+    assert checksum(flat) == checksum(same)
+    assert checksum(flat) != checksum(flat | {"b": jnp.ones((2, 2)).at[0, 1].add(1.2e-7)})
+    assert checksum(flat) != checksum({"a": flat["a"]})

@@ -31,7 +31,8 @@ def test_a_lost_run_exits_with_1(tmp_path, capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     ([], "config is missing"), (["configs/none.py"], "does not exist"), (["README.md"], "is not a Python file"),
     ([TOY, "step=1"], "did you mean steps"), ([TOY, "steps=many"], "must be a whole number"),
-    ([TOY, "task.trainable=fir"], "'fir' is in no parameter path"), ([TOY, "--resume"], "no checkpoint to go on from"),
+    ([TOY, "task.trainable=fir"], "'fir', which is in no parameter path"), ([TOY, "--resume"], "no checkpoint to go on from"),
+    ([TOY, "hold=bais"], "hold is 'bais', which is in no parameter path"), ([TOY, "thaw=("], "thaw is '(', which is no regular"),
     (["jaxanim/errors.py"], "no module-level `config`"), ([TOY, "init_from=nowhere"], "has no checkpoints"),
     ([TOY, "mesh.tensor=7"], "does not cover"), ([TOY, "--process", "1"], "--coordinator is missing"),
     ([TOY, "--coordinator", "localhost:1", "--process", "0"], "also needs --processes"),

@@ -70,7 +70,7 @@ import jax
 from jaxanim.training.loop import initial
 from jaxanim.training.sharding import MeshShape, make_mesh
 from tests.training.toy import config
-state, frozen = initial(config, make_mesh(MeshShape(fsdp=4)))
+state, frozen = initial(config, config.task.open(), make_mesh(MeshShape(fsdp=4)))
 for leaf in (state.params["fit/dense/kernel"], state.optimizer[1][0].mu["fit/dense/kernel"]):
     assert {shard.data.shape for shard in leaf.addressable_shards} == {(2, 4)}, leaf.sharding
 assert {shard.data.shape for shard in frozen["frozen/scale"].addressable_shards} == {(4,)}

@@ -9,6 +9,7 @@ import pytest
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.vae import VAE, VAEConfig
+from jaxanim.training.feed import Feed
 from jaxanim.training.tasks.vae import VAETask
 from jaxanim.weights import load_weights, read_description
 from tests.systems.tiny import random_params
@@ -58,11 +59,11 @@ def test_the_loss_is_reconstruction_edges_and_divergence_written_out(params):
 
 
 def test_every_element_is_a_crop_of_a_frame_either_way_round():
-    source, frames = TASK.source(0), np.concatenate([TASK.clips[i]["frames"] for i in range(2)])
+    source, frames = TASK.batches(Feed(batch_size=1)), np.concatenate([TASK.clips[i]["frames"] for i in range(2)])
     windows = np.lib.stride_tricks.sliding_window_view(frames, (16, 16, 3), axis=(1, 2, 3))[:, :, :, 0]
     mirrored = 0
     for i in range(6):
-        crop = source[i]["pixels"]
+        crop = source[i]["pixels"][0]
         found = [np.any(np.all(windows == one, axis=(3, 4, 5))) for one in (crop, crop[:, ::-1])]
         assert any(found)
         mirrored += found == [False, True]

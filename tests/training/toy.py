@@ -20,14 +20,20 @@ class Toy:
     explode_at: int | None = None
     trainable: tuple[str, ...] = ("^fit/",)
 
-    def init(self, key):
+    def open(self):
+        return self
+
+    def init(self, key, place=None):
         kernel = jax.random.normal(key, (self.features, 4)) * 0.1
         return {
             "fit": {"dense": {"kernel": kernel, "bias": jnp.zeros(4)}},
             "frozen": {"scale": jnp.full(4, 2.0)},
         }
 
-    def source(self, seed):
+    def batches(self, feed):
+        return feed.shuffled(self.elements(feed.seed))
+
+    def elements(self, seed):
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(50, self.features)).astype(np.float32)
         y = (x @ rng.normal(size=(self.features, 4))).astype(np.float32)

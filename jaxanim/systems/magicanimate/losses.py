@@ -14,6 +14,7 @@ from jaxanim.cues.densepose import colour_parts
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig
 from jaxanim.systems.magicanimate.denoise import embed_pose, per_entry, predict, read_reference
 from jaxanim.training.losses import denoising_loss
+from jaxanim.training.objective import PLAIN, Objective
 
 # Which modules learn in which stage (Sec. 3.4): regular expressions over parameter paths.
 TRAINABLE = {
@@ -41,15 +42,14 @@ def loss(
     config: MagicAnimateConfig,
     batch: dict[str, Array],
     key: jax.Array,
-    timestep_power: float = 1.0,
-    channel_weights: tuple[float, ...] | None = None,
+    objective: Objective = PLAIN,
 ) -> Float[Array, ""]:
     """L1 (Eq. 5) when `config.unet.motion` is None, else L2 (Eq. 6).
 
     Args:
       batch: "target" scaled latents [batch, frames, h, w, c]; "reference" scaled latents [batch, h, w, c];
         "parts" DensePose part ids of the target frames, uint8 [batch, frames, height, width].
-      timestep_power, channel_weights: see `jaxanim.training.losses.denoising_loss`; the paper has 1 and none.
+      objective: which timesteps and which latent channels count how much; by default as in the paper.
     """
     z0 = jnp.asarray(batch["target"], jnp.float32)
     reference = jnp.asarray(batch["reference"], jnp.float32)
@@ -60,4 +60,4 @@ def loss(
         told, features = read_reference(params, config, reference, t, text)
         return predict(params, config, x, t, told, features, pose)
 
-    return denoising_loss(denoise, config.diffusion, z0, key, timestep_power, channel_weights)
+    return denoising_loss(denoise, config.diffusion, z0, key, objective)

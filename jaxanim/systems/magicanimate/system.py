@@ -12,13 +12,13 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxanim.cues.driving import Driving
 from jaxanim.models.shapes import parameter_shapes
-from jaxanim.models.tokenizer import load_tokenizer, save_tokenizer
+from jaxanim.models.tokenizer import Tokenizer, load_tokenizer, save_tokenizer
 from jaxanim.systems.base import Grid, System, unit
 from jaxanim.systems.conditions import prepare
 from jaxanim.systems.magicanimate import SYSTEM
 from jaxanim.systems.magicanimate.animate import Options, animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
-from jaxanim.weights import load_config, load_settings, load_weights, read_description, save_weights
+from jaxanim.weights import load_settings, load_weights, read_description, save_weights
 
 __all__ = ["Config", "Options", "load", "prepare", "run", "save"]
 
@@ -39,27 +39,25 @@ def load(weights: str | os.PathLike, **options: Any) -> System:
 
     `options` are those of `jaxanim.weights.load_weights`: `dtype` and `sharding`.
     """
+    config, params, tokenizer = read(weights, **options)
+    return System(SYSTEM, config, prepare(params, config, tokenizer), Grid(config.vae.downscale), run)
+
+
+def read(weights: str | os.PathLike, **options: Any) -> tuple[MagicAnimateConfig, PyTree, Tokenizer]:
+    """What `load` makes a system of, as `jaxanim.weights.load_weights` reads it."""
     settings = load_settings(weights)
     networks = load_weights(
         weights, system=NAME, networks=(*NETWORKS, _reader(weights)), shapes=parameter_shapes, **options
     )
     configs = {name: config for name, (config, _) in networks.items() if name != "appearance_encoder"}
-    config = MagicAnimateConfig(**configs, **settings)
     params = {name: tree for name, (_, tree) in networks.items()}
-    params = prepare(params, config, load_tokenizer(Path(weights) / "tokenizer"))
-    return System(SYSTEM, config, params, Grid(config.vae.downscale), run)
+    return MagicAnimateConfig(**configs, **settings), params, load_tokenizer(Path(weights) / "tokenizer")
 
 
 def _reader(weights: str | os.PathLike) -> str:
     """The network that reads the reference image."""
     clip = "image_encoder" in read_description(weights)["networks"]
     return "image_encoder" if clip else "appearance_encoder"
-
-
-def read_config(weights: str | os.PathLike) -> MagicAnimateConfig:
-    """The sizes and defaults of MagicAnimate weights, without their parameters."""
-    names = [name for name in (*NETWORKS, _reader(weights)) if name != "appearance_encoder"]
-    return MagicAnimateConfig(**{name: load_config(weights, name) for name in names}, **load_settings(weights))
 
 
 def save(params: PyTree, config: MagicAnimateConfig, tokenizer, folder: str | os.PathLike, metadata=None) -> None:

@@ -2,10 +2,10 @@
 
 import dataclasses
 import os
-from pathlib import Path
 
 import grain
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
@@ -17,20 +17,26 @@ from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import controlnet_params_from_unet
 from jaxanim.models.motion import add_motion, split_motion
 from jaxanim.models.shapes import fresh_params
-from jaxanim.models.tokenizer import load_tokenizer
-from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
+from jaxanim.models.tokenizer import Tokenizer
+from jaxanim.models.unet_config import image_form
+from jaxanim.systems.base_model import load_base
+from jaxanim.systems.conditions import prepare
+from jaxanim.systems.magicanimate.animate import animate
+from jaxanim.systems.magicanimate.config import MagicAnimateConfig
 from jaxanim.systems.magicanimate.losses import TRAINABLE, TRAINABLE_CLIP, draw_kind, loss
-from jaxanim.systems.magicanimate.sheet import animation_sheet
-from jaxanim.systems.magicanimate.system import NAME, load, prepare, save
-from jaxanim.training.partition import check_hold, without
-from jaxanim.training.pixel_weights import pixel_weights
-from jaxanim.weights import load_config, load_weights, read_description
+from jaxanim.systems.magicanimate.system import NAME, read, save
+from jaxanim.systems.sheet import FIRST, puppet_sheet
+from jaxanim.training.feed import Feed
+from jaxanim.training.objective import Objective
+from jaxanim.training.sharding import placed
+from jaxanim.training.task import Place
+from jaxanim.weights import load_weights, read_description
 
 LABELS = ("parts",)
 
 
 @dataclasses.dataclass(frozen=True)
-class MagicAnimateTask:
+class MagicAnimateRecipe:
     """One stage of MagicAnimate.
 
     Attributes:
@@ -43,10 +49,7 @@ class MagicAnimateTask:
       images: the image dataset of image-video joint training: of each clip one frame serves as a still.
       tau1, tau2: thresholds of Eq. 7; stage 1 uses tau1 as its tau0, and no videos whatever tau2 is.
       targets: target frames for one reference in a stage-1 pair; the encoder then runs once for all of them.
-      timestep_power: 1 draws timesteps uniformly, as the paper; more favours high noise.
-      weigh_pixels: whether a latent channel's error counts by what it changes in the picture, see `pixel_weights`.
-      hold: a regular expression; parameters in whose path it is found do not learn, though the stage trains them.
-      thaw: a regular expression; parameters in whose path it is found learn too, though the paper freezes them.
+      objective: which errors count how much.
       sheet_seed: validation puppet of the sample sheet.
     """
 
@@ -59,112 +62,111 @@ class MagicAnimateTask:
     tau1: float = 0.2
     tau2: float = 1.0
     targets: int = 4
-    timestep_power: float = 1.0
-    weigh_pixels: bool = False
-    hold: str | None = None
-    thaw: str | None = None
-    sheet_seed: int = 900_000
+    objective: Objective = Objective()
+    sheet_seed: int = FIRST
 
     def __post_init__(self):
         if self.stage not in TRAINABLE:
             raise InputError(f"stage is {self.stage}: choose 1 or 2")
-        without((), self.hold)  # refuses what is no regular expression
         check_targets(self.targets, self.videos.frames)
+
+    def open(self) -> "MagicAnimateTask":
+        """Reads the autoencoder and the weights to begin with; raises InputError for folders without them."""
+        vae, decoder = load_weights(self.vae, networks=("vae",))["vae"]
+        autoencoder = jax.tree.map(jnp.asarray, decoder)
+        model = dataclasses.replace(self.model, vae=vae)
+        config = whole = model if self.stage == 2 else dataclasses.replace(model, unet=image_form(model.unet))
+        if self.stage == 2 or read_description(self.start)["system"] == NAME:
+            before, params, tokenizer = read(self.start, mapped=True)
+            if self.stage == 1 and split_motion(params["unet"])[1]:
+                whole = dataclasses.replace(config, unet=before.unet)
+            elif before.unet.motion != self.model.unet.motion:
+                params["unet"] = split_motion(params["unet"])[0]
+        else:
+            base = load_base(self.start, system="stable_diffusion", mapped=True)
+            params, tokenizer = base.params, base.tokenizer
+        objective = self.objective.measured(vae, autoencoder, self.videos)
+        return MagicAnimateTask(self, config, whole, params, autoencoder, tokenizer, objective)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MagicAnimateTask:
+    """The task of a `MagicAnimateRecipe`.
+
+    Attributes:
+      config: of this stage: without temporal layers in the first.
+      whole: of the weights that are saved, with the temporal layers that came with `start`.
+      start: parameters to begin with, as stored. autoencoder: the frozen one in their place.
+    """
+
+    recipe: MagicAnimateRecipe
+    config: MagicAnimateConfig
+    whole: MagicAnimateConfig
+    start: PyTree
+    autoencoder: PyTree
+    tokenizer: Tokenizer
+    objective: Objective
 
     @property
     def trainable(self) -> tuple[str, ...]:
-        """The parameters that learn: not the base model's, in either stage (but see TRAINABLE_CLIP and `thaw`)."""
-        learn = TRAINABLE_CLIP if self.stage == 1 and self.model.image_encoder else TRAINABLE[self.stage]
-        if self.thaw is not None:
-            learn = (*learn, self.thaw)
-        return without(learn, self.hold)
+        """The parameters that learn: not the base model's, in either stage (but see TRAINABLE_CLIP)."""
+        stage = self.recipe.stage
+        return TRAINABLE_CLIP if stage == 1 and self.config.image_encoder else TRAINABLE[stage]
 
-    @property
-    def config(self) -> MagicAnimateConfig:
-        """The model of this stage: without temporal layers in the first."""
-        model = dataclasses.replace(self.model, vae=load_config(self.vae, "vae"))
-        return model if self.stage == 2 else dataclasses.replace(model, unet=image_form(model.unet))
+    def init(self, key: jax.Array, place: Place | None = None) -> PyTree:
+        """What there is to begin with; else copies of the base's UNet as encoder and ControlNet in stage 1, fresh
+        temporal layers in stage 2."""
+        config = self.config
+        params = placed(self.start | {"vae": self.autoencoder}, place)
+        if "controlnet" not in params:
+            if config.image_encoder:
+                params["image_encoder"] = fresh_params("image_encoder", config.image_encoder, key)
+            else:
+                params["appearance_encoder"] = encoder_params_from_unet(params["unet"], config.unet)
+            params["controlnet"] = controlnet_params_from_unet(key, params["unet"], config.controlnet)
+        if config.unet.motion and not split_motion(params["unet"])[1]:
+            params["unet"] = add_motion(key, params["unet"], config.unet)
+        return prepare(params, config, self.tokenizer)
 
-    def autoencoder(self) -> PyTree:
-        """The parameters of the frozen autoencoder."""
-        return load_weights(self.vae, networks=("vae",))["vae"][1]
-
-    def tokenizer(self):
-        """The tokenizer that came with the starting weights."""
-        return load_tokenizer(Path(self.start) / "tokenizer")
-
-    def init(self, key: jax.Array) -> PyTree:
-        """Stage 1: copies of the base's UNet as encoder and ControlNet. Stage 2: fresh temporal layers.
-
-        What `start` has of them already is taken from there.
-        """
-        further = self.stage == 2 or read_description(self.start)["system"] == NAME
-        params = self._further(key) if further else self._from_base(key)
-        check_hold(params, self.hold)
-        return params
-
-    def _from_base(self, key: jax.Array) -> PyTree:
-        """The base's parameters, and copies of its UNet."""
-        loaded = load_weights(self.start, system="stable_diffusion", networks=("unet", "text_encoder"))
-        params = {"vae": self.autoencoder()} | {name: tree for name, (_, tree) in loaded.items()}
-        image = image_form(self.model.unet)
-        if clip := self.model.image_encoder:
-            params["image_encoder"] = fresh_params("image_encoder", clip, key)
-        else:
-            params["appearance_encoder"] = encoder_params_from_unet(params["unet"], image)
-        params["controlnet"] = controlnet_params_from_unet(key, params["unet"], self.model.controlnet)
-        return prepare(params, self.config, self.tokenizer())
-
-    def _further(self, key: jax.Array) -> PyTree:
-        """The parameters of MagicAnimate weights; stage 1 keeps their temporal layers without using them."""
-        system = load(self.start)
-        unet = system.params["unet"]
-        if self.stage == 2 and system.config.unet.motion != self.model.unet.motion:
-            unet = add_motion(key, split_motion(unet)[0], self.model.unet)
-        return dict(system.params) | {"unet": unet, "vae": self.autoencoder()}
-
-    def source(self, seed: int) -> grain.MapDataset:
-        """The latents that batches are composed of."""
-        return grain.MapDataset.source(latent_clips(self.videos, self.vae))
-
-    def batches(self, seed: int, batch_size: int, part: int, parts: int) -> grain.MapDataset:
+    def batches(self, feed: Feed) -> grain.MapDataset:
         """Whole batches, each of one kind (Eq. 7), which `draw_kind` chooses from r ~ U(0, 1).
 
         "image" and "pair" batches hold as many frames as a "video" batch, so that all kinds cost about the same.
         """
-        videos = latent_clips(self.videos, self.vae).arrays()
-        images = latent_clips(self.images, self.vae).arrays()
-        tau2 = 1.0 if self.stage == 1 else self.tau2
+        recipe, count = self.recipe, feed.batch_size
+        videos, images = (
+            latent_clips(clips, self.config.vae, self.autoencoder).arrays()
+            for clips in (recipe.videos, recipe.images)
+        )
+        tau2 = 1.0 if recipe.stage == 1 else recipe.tau2
 
-        def draw(step: int) -> Batch:
-            # The kind is every host's, the contents are each host's own.
-            kind = draw_kind(np.random.default_rng([seed, step]).random(), self.tau1, tau2)
-            rng = np.random.default_rng([seed, step, part])
+        def draw(shared: np.random.Generator, own: np.random.Generator) -> Batch:
+            kind = draw_kind(shared.random(), recipe.tau1, tau2)
             if kind == "image":
-                return draw_stills(images, rng, batch_size, LABELS)
+                return draw_stills(images, own, count, LABELS)
             if kind == "video":
-                return draw_windows(videos, rng, max(1, batch_size // self.videos.frames), LABELS)
-            return draw_pairs(videos, rng, max(1, batch_size // self.targets), self.targets, LABELS)
+                return draw_windows(videos, own, max(1, count // recipe.videos.frames), LABELS)
+            return draw_pairs(videos, own, max(1, count // recipe.targets), recipe.targets, LABELS)
 
-        return grain.MapDataset.range(2**31).map(draw)
+        return feed.drawn(draw)
 
     def loss(
         self, params: PyTree, batch: dict[str, Array], key: jax.Array
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """Eqs. 5 and 6."""
-        weights = pixel_weights(self.vae, self.videos) if self.weigh_pixels else None
-        return loss(params, self.config, batch, key, self.timestep_power, weights), {}
+        return loss(params, self.config, batch, key, self.objective), {}
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
-        """Validation puppets, see `animation_sheet`."""
-        sampling = self.model.defaults
-        if self.stage == 1:
+        """Validation puppets, see `puppet_sheet`."""
+        sampling = self.config.defaults
+        if self.recipe.stage == 1:
             sampling = dataclasses.replace(sampling, window=8, overlap=4)
-        return animation_sheet(params, self.config, self.sheet_seed, self.videos.size, key, sampling)
+
+        def run(reference, motion):
+            return animate(params, self.config, reference, motion, key=key, sampling=sampling)
+
+        return puppet_sheet(run, lambda clip: clip.densepose, self.recipe.videos.size, self.recipe.sheet_seed)
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
-        """Exports weights that `jaxanim.systems.load` reads, with the temporal layers that came with `start`."""
-        config = self.config
-        if self.stage == 1 and split_motion(params["unet"])[1]:
-            config = dataclasses.replace(config, unet=load(self.start).config.unet)
-        save(params, config, self.tokenizer(), folder)
+        """Exports weights that `jaxanim.systems.load` reads."""
+        save(params, self.whole, self.tokenizer, folder)

@@ -16,6 +16,7 @@ from jaxanim.systems.conditions import embed_pose, per_entry
 from jaxanim.systems.magicpose.config import MagicPoseConfig
 from jaxanim.systems.magicpose.denoise import appearance, predict
 from jaxanim.training.losses import denoising_loss
+from jaxanim.training.objective import PLAIN, Objective
 
 # Regular expressions over parameter paths.
 TRAINABLE = {
@@ -31,8 +32,7 @@ def loss(
     config: MagicPoseConfig,
     batch: dict[str, Array],
     key: jax.Array,
-    timestep_power: float = 1.0,
-    channel_weights: tuple[float, ...] | None = None,
+    objective: Objective = PLAIN,
 ) -> Float[Array, ""]:
     """The denoising loss under whatever conditions the batch holds.
 
@@ -43,7 +43,7 @@ def loss(
       batch: "target" scaled latents [batch, frames, h, w, c]; "reference" scaled latents [batch, h, w, c];
         "pose" drawn poses, uint8 [batch, frames, height, width, 3]; "tokens" of prompts, int32 [batch, length],
         without which the prompt is empty.
-      timestep_power, channel_weights: see `jaxanim.training.losses.denoising_loss`; the paper has 1 and none.
+      objective: which timesteps and which latent channels count how much; by default as in the paper.
     """
     z0 = jnp.asarray(batch["target"], jnp.float32)
     pose = embed_pose(params, config, batch["pose"].astype(jnp.float32) / 255) if "pose" in batch else None
@@ -59,4 +59,4 @@ def loss(
             reference = appearance(params, config, z_ref, t, text)
         return predict(params, config, x, t, text, reference, pose)
 
-    return denoising_loss(denoise, config.diffusion, z0, key, timestep_power, channel_weights)
+    return denoising_loss(denoise, config.diffusion, z0, key, objective)

@@ -13,6 +13,8 @@ from jaxanim.data.faces import FaceCrops
 from jaxanim.data.pipeline import cached
 from jaxanim.media.images import contact_sheet
 from jaxanim.models.face import FaceConfig, FaceNet
+from jaxanim.training.feed import Feed
+from jaxanim.training.task import Place
 from jaxanim.weights import save_weights
 
 
@@ -40,7 +42,11 @@ class FaceTask:
     blur: float = 1.0
     trainable: tuple[str, ...] = (r"^face/", r"^classes$")
 
-    def init(self, key: jax.Array) -> PyTree:
+    def open(self) -> "FaceTask":
+        """The task itself, for there are no weights to begin with."""
+        return self
+
+    def init(self, key: jax.Array, place: Place | None = None) -> PyTree:
         """Fresh network, and one direction for every identity."""
         key_net, key_classes = jax.random.split(key)
         x = jax.ShapeDtypeStruct((1, self.model.side, self.model.side, 3), jnp.float32)
@@ -49,7 +55,11 @@ class FaceTask:
             "classes": jax.random.normal(key_classes, (len(self.crops), self.model.embedding)),
         }
 
-    def source(self, seed: int) -> grain.MapDataset:
+    def batches(self, feed: Feed) -> grain.MapDataset:
+        """Batches of `elements`."""
+        return feed.shuffled(self.elements())
+
+    def elements(self) -> grain.MapDataset:
         """{"face": uint8 [side, side, 3], "state": [4], "identity": int32}: every face that is seen, by itself."""
         arrays = cached(self.crops).arrays()
         where = np.argwhere(arrays["seen"])

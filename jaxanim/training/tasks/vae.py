@@ -15,7 +15,9 @@ from jaxanim.data.pipeline import cached
 from jaxanim.media.images import contact_sheet, to_float
 from jaxanim.models.shapes import fresh_params
 from jaxanim.models.vae import VAE, VAEConfig, kl_divergence, sample_posterior
-from jaxanim.training.tasks.linear_code import linear_code
+from jaxanim.training.feed import Feed
+from jaxanim.training.finishing.linear_code import linear_code
+from jaxanim.training.task import Place
 from jaxanim.weights import save_weights
 
 
@@ -44,7 +46,11 @@ class VAETask:
     code_images: int = 400
     trainable: tuple[str, ...] = (r"^decoder/", r"^post_quant_conv/")
 
-    def init(self, key: jax.Array) -> PyTree:
+    def open(self) -> "VAETask":
+        """The task itself, for there are no weights to begin with."""
+        return self
+
+    def init(self, key: jax.Array, place: Place | None = None) -> PyTree:
         """Fresh parameters, the encoder as the linear code of `code_images` frames (see `linear_code`)."""
         params = fresh_params("vae", self.model, key)
         if not self.code_images:
@@ -53,8 +59,8 @@ class VAETask:
         chosen = np.linspace(0, len(frames) - 1, self.code_images).astype(int)
         return linear_code(params, self.model, to_float(np.stack([frames[i][0] for i in chosen])))
 
-    def source(self, seed: int) -> grain.MapDataset:
-        """{"pixels": uint8 [crop, crop, 3]}: one crop of one frame per element."""
+    def batches(self, feed: Feed) -> grain.MapDataset:
+        """{"pixels": uint8 [batch, crop, crop, 3]}: crops of single frames."""
         frames = cached(self.clips)
 
         def crop(clip: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -64,7 +70,7 @@ class VAETask:
             image = video[f, y : y + self.crop, x : x + self.crop]
             return {"pixels": np.ascontiguousarray(image[:, ::-1] if rng.random() < 0.5 else image)}
 
-        return grain.MapDataset.source(frames).seed(seed).shuffle().random_map(crop)
+        return feed.shuffled(grain.MapDataset.source(frames).seed(feed.seed).shuffle().random_map(crop))
 
     def loss(
         self, params: PyTree, batch: dict[str, Array], key: jax.Array

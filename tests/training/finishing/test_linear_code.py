@@ -11,7 +11,7 @@ from einops import rearrange
 
 from jaxanim.errors import InputError
 from jaxanim.models.vae import VAE, VAEConfig
-from jaxanim.training.tasks.linear_code import linear_code
+from jaxanim.training.finishing.linear_code import linear_code
 
 # Wide enough between the ends that no component is lost on the way: 2x2x3 = 12 and 4x4x3 = 48.
 CONFIG = VAEConfig(latent_channels=6, block_out_channels=(12, 48, 24), layers_per_block=1, norm_num_groups=3)

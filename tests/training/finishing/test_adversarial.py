@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jaxanim.convert.layout import from_torch, to_torch
-from jaxanim.models.discriminator import DiscriminatorConfig, PatchDiscriminator
-from jaxanim.training.adversarial import adversarial_loss
+from jaxanim.training.finishing.adversarial import adversarial_loss
+from jaxanim.training.finishing.discriminator import DiscriminatorConfig, PatchDiscriminator
 
 CONFIG = DiscriminatorConfig(widths=(4, 8, 8), norm_num_groups=4)
 WEIGHT = 0.7

@@ -1,8 +1,7 @@
-"""Training the autoencoder's decoder on what MagicAnimate samples."""
+"""Training the autoencoder's decoder on what a system samples."""
 
 import dataclasses
 import os
-from pathlib import Path
 
 import grain
 import jax
@@ -16,29 +15,30 @@ from jaxanim.data.clips import Clips
 from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet, to_uint8
 from jaxanim.metrics import psnr
-from jaxanim.models.discriminator import DISCRIMINATOR, fresh_discriminator, judge
 from jaxanim.models.shapes import fresh_params
-from jaxanim.models.tokenizer import load_tokenizer
 from jaxanim.models.vae import VAEConfig, to_pixels
-from jaxanim.systems.magicanimate.estimates import estimates
-from jaxanim.systems.magicanimate.system import load, save
-from jaxanim.training.adversarial import adversarial_loss
+from jaxanim.training.feed import Feed
+from jaxanim.training.finishing.adversarial import adversarial_loss
+from jaxanim.training.finishing.discriminator import DISCRIMINATOR, fresh_discriminator, judge
+from jaxanim.training.finishing.estimates import estimates
+from jaxanim.training.finishing.weights import Start, Weights
 from jaxanim.training.losses import decibels
-from jaxanim.weights import load_config, load_weights
+from jaxanim.training.sharding import placed
+from jaxanim.training.task import Place
 
 SHOWN = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderTask:
+class DecoderRecipe:
     """The decoder learns to show the true frames from latents that a trained system sampled.
 
-    Not in the paper. A decoder knows true latents only; sampled ones err in their own ways, and where the
+    A decoder knows true latents only; sampled ones err in their own ways, and where the
     autoencoder packs fine detail into many channels the errors show as a grid. The encoder and all that works on
     latents stay as they are, so other weights over the same latents stay valid.
 
     Attributes:
-      start: folder of MagicAnimate weights.
+      start: the weights to begin with.
       clips: whose frames are sampled and shown, see `Estimates`.
       held_out: clips of the sample sheet.
       count: how many of the clips are taken.
@@ -52,7 +52,7 @@ class DecoderTask:
         a frame, which looks blurred; the discriminator asks for one of them.
     """
 
-    start: str
+    start: Start
     clips: Clips
     held_out: Clips
     count: int
@@ -60,7 +60,6 @@ class DecoderTask:
     layers: int | None = None
     true_share: float = 0.25
     adversarial: float = 0.0
-    trainable: tuple[str, ...] = (r"^(decoder|post_quant_conv|discriminator)/",)
 
     def __post_init__(self):
         if not 0 <= self.true_share <= 1:
@@ -71,74 +70,86 @@ class DecoderTask:
             raise InputError(f"count is {self.count}: there are {len(self.clips)} clips")
         check_targets(self.targets, self.clips.frames)
 
-    def init(self, key: jax.Array) -> PyTree:
+    def open(self) -> "DecoderTask":
+        """Reads the weights to begin with.
+
+        Raises InputError for a folder without them, and for fewer layers than their autoencoder has.
+        """
+        weights = self.start.open()
+        layers = weights.vae.layers_per_block if self.layers is None else self.layers
+        if layers < weights.vae.layers_per_block:
+            raise InputError(
+                f"layers is {layers}: the autoencoder to begin with has {weights.vae.layers_per_block}"
+            )
+        return DecoderTask(self, weights, dataclasses.replace(weights.vae, layers_per_block=layers))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DecoderTask:
+    """The task of a `DecoderRecipe`: `vae` has the sizes of the autoencoder that is trained."""
+
+    recipe: DecoderRecipe
+    weights: Weights
+    vae: VAEConfig
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """The decoder, and the discriminator if there is one."""
+        return (r"^(decoder|post_quant_conv)/", *([rf"^{DISCRIMINATOR}/"] if self.recipe.adversarial else []))
+
+    def init(self, key: jax.Array, place: Place | None = None) -> PyTree:
         """The autoencoder of `start`, with as many layers as were asked for, and a discriminator if one is."""
-        config, params = self.autoencoder()
-        params = jax.tree.map(jnp.asarray, params)
-        if self.model() != config:
-            params = deepen(key, params, self.model())
-        if not self.adversarial:
+        params = placed(self.weights.params["vae"], place)
+        if self.vae != self.weights.vae:
+            params = deepen(key, params, self.vae)
+        if not self.recipe.adversarial:
             return params
         return params | {DISCRIMINATOR: fresh_discriminator(jax.random.fold_in(key, 1))}
 
-    def autoencoder(self):
-        """(config, parameters) of the autoencoder to begin with."""
-        return load_weights(self.start, networks=("vae",))["vae"]
-
-    def model(self) -> VAEConfig:
-        """The sizes of the autoencoder that is trained."""
-        config = load_config(self.start, "vae")
-        layers = config.layers_per_block if self.layers is None else self.layers
-        if layers < config.layers_per_block:
-            raise InputError(f"layers is {layers}: the autoencoder to begin with has {config.layers_per_block}")
-        return dataclasses.replace(config, layers_per_block=layers)
-
-    def source(self, seed: int) -> grain.MapDataset:
-        """{"latents" [h, w, c], "sampled" bool, "pixels" uint8 [height, width, 3]}: one frame per element."""
+    def batches(self, feed: Feed) -> grain.MapDataset:
+        """{"latents" [batch, h, w, c], "sampled" bool [batch], "pixels" uint8 [batch, height, width, 3]}."""
+        recipe = self.recipe
 
         def pick(clip: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-            sampled = rng.random() >= self.true_share
-            frame = rng.integers(self.targets)
+            sampled = rng.random() >= recipe.true_share
+            frame = rng.integers(recipe.targets)
             latents = clip["estimates" if sampled else "latents"][frame]
             return {"latents": latents, "sampled": np.array(sampled), "pixels": clip["frames"][frame]}
 
-        clips = estimates(self.clips, self.count, self.targets, self.start)
-        return grain.MapDataset.source(clips).seed(seed).shuffle().random_map(pick)
+        clips = grain.MapDataset.source(estimates(recipe.clips, recipe.count, recipe.targets, self.weights))
+        return feed.shuffled(clips.seed(feed.seed).shuffle().random_map(pick))
 
     def loss(
         self, params: PyTree, batch: dict[str, Array], key: jax.Array
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """Mean square error of the pixels, and what `adversarial` adds; metric: the PSNR of the sampled frames."""
         pixels = batch["pixels"].astype(jnp.float32) / 127.5 - 1
-        decoded = to_pixels(params, self.model(), batch["latents"][:, None].astype(jnp.float32))[:, 0]
+        decoded = to_pixels(params, self.vae, batch["latents"][:, None].astype(jnp.float32))[:, 0]
 
         def square(decoded):
             return jnp.mean(jnp.square(decoded - pixels))
 
         error = jnp.mean(jnp.square(decoded - pixels), -1)
         metrics = {"psnr": decibels(error, batch["sampled"][:, None, None])}
-        if not self.adversarial:
+        if not self.recipe.adversarial:
             return square(decoded), metrics
         total, judged = adversarial_loss(
-            judge,
-            params[DISCRIMINATOR],
-            decoded,
-            pixels,
-            square,
-            self.adversarial,
+            judge, params[DISCRIMINATOR], decoded, pixels, square, self.recipe.adversarial
         )
         return total, metrics | judged
 
     def sheet(self, params: PyTree, key: jax.Array) -> UInt8[np.ndarray, "height width 3"]:
         """Held-out frames: sampled, decoded as before and as learned; the true latents decoded; the truth."""
-        clips = estimates(self.held_out, len(self.held_out), self.targets, self.start)
+        recipe = self.recipe
+        clips = estimates(recipe.held_out, len(recipe.held_out), recipe.targets, self.weights)
         shown = [clips[i] for i in range(min(SHOWN, len(clips)))]
         true = np.stack([clip["frames"][0] for clip in shown])
+        before, learned = (self.weights.vae, placed(self.weights.params["vae"])), (self.vae, params)
         rows = []
         for name, (config, decoder), field in (
-            ("before", self.autoencoder(), "estimates"),
-            ("learned", (self.model(), params), "estimates"),
-            ("true latents", (self.model(), params), "latents"),
+            ("before", before, "estimates"),
+            ("learned", learned, "estimates"),
+            ("true latents", learned, "latents"),
         ):
             latents = jnp.asarray(np.stack([clip[field][0] for clip in shown]), jnp.float32)
             decoded = to_uint8(np.asarray(jnp.clip(to_pixels(decoder, config, latents[:, None]), -1, 1)))[:, 0]
@@ -147,11 +158,8 @@ class DecoderTask:
 
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
         """The weights of `start` with the new decoder."""
-        system = load(self.start)
-        tokenizer = load_tokenizer(Path(self.start) / "tokenizer")
-        config = dataclasses.replace(system.config, vae=self.model())
         vae = {name: part for name, part in params.items() if name != DISCRIMINATOR}
-        save(system.params | {"vae": vae}, config, tokenizer, folder)
+        self.weights.save(self.weights.params | {"vae": vae}, self.vae, folder)
 
 
 def deepen(key: jax.Array, params: PyTree, config: VAEConfig) -> PyTree:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxanim.training.texture import contrast, texture_loss
+from jaxanim.training.finishing.texture import contrast, texture_loss
 
 
 def literal(pixels):
