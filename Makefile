@@ -10,13 +10,17 @@ FRAMES ?= 48
 SIZE ?= 128x128
 OUT ?= out
 
-.PHONY: animate test test-full lint bench clean
+.PHONY: animate weights test test-full lint bench clean
 
 animate: .venv/core.stamp
 	$(PY) -m jaxanim.puppets --seed $(SEED) --frames $(FRAMES) --size $(SIZE) --out $(OUT)/puppet
 	$(PY) -m sample.animate --system magicanimate --reference $(OUT)/puppet/reference.png \
 		--motion $(OUT)/puppet/densepose.mp4 --truth $(OUT)/puppet/truth.mp4 \
 		--size $(SIZE) --frames $(FRAMES) --out $(OUT)/animate.mp4
+
+# Trains what weights/ holds again, into runs/: some 14 hours on two cores; configs/weights.py has the runs.
+weights: .venv/core.stamp
+	$(PY) -m train.weights
 
 # The compiler uses one core: two processes share the test files.
 test: lint

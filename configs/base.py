@@ -1,12 +1,10 @@
-"""The puppet world's text-conditioned base model: the frozen UNet under every Stable Diffusion 1.5 system.
+"""The puppet world's text-conditioned base model: the UNet under every Stable Diffusion 1.5 system.
 
   python -m train.run configs/base.py
 
-2500 steps in 49 minutes on two cores. The shipped run had an unweighted loss (0.47 at the end) and a learning rate
-falling to zero over its first 1700 steps; the other 800 had the pixel weights (loss 0.70, on another scale), with
-the learning rate of their place in 2500 steps. It was still falling, and what is frozen here bounds everything on
-top. UNet, text encoder and tokenizer of the result are weights/base; the autoencoder there is a link to that of
-weights/magicanimate, whose decoder `configs/magicanimate_decoder.py` and `configs/magicanimate_pixels.py` trained.
+2500 steps, 49 minutes on two cores, loss 0.70 and still falling. What stays frozen here bounds everything on top.
+`task.start=FOLDER` trains a base further. UNet, text encoder and tokenizer of the result are weights/base, whose
+autoencoder is a link to that of weights/magicanimate.
 """
 
 from configs.puppet_models import DIFFUSION, TEXT_ENCODER, UNET

@@ -2,8 +2,7 @@
 
   python -m train.run configs/magicanimate_stage2.py
 
-160 steps of 32 frames, 6 minutes on two shared cores. In the shipped weights 700 steps more of stage 1 came after
-(configs/magicanimate_stage1.py); what the whole system then reaches stands in the README.
+160 steps of 32 frames, 6 minutes on two shared cores.
 """
 
 from configs.puppet_models import MAGICANIMATE

@@ -2,8 +2,9 @@
 
   python -m train.run configs/magicpose_controlnet.py
 
-It stands for the published OpenPose ControlNet (Zhang et al. 2023) that the paper starts from. 450 steps,
-25 minutes beside other work, loss 1.25: prompts alone tell it little of a picture.
+It stands for the published OpenPose ControlNet (Zhang et al. 2023) that the paper starts from. 450 steps, 25
+minutes beside other work, loss 1.25: prompts alone tell it little of a picture. With
+`thaw='^(unet|text_encoder)/'` the base learns beside it, and is written as weights/base next to the parts.
 """
 
 from configs.puppet_models import MAGICPOSE, POSED

@@ -2,7 +2,7 @@
 
   python -m train.run configs/magicpose_stage1.py
 
-250 steps of 32 target frames, 6 minutes on two shared cores, loss 0.61 at the end: a first, very short training.
+250 steps of 32 target frames, 6 minutes on two shared cores, loss 0.61: a very short training.
 """
 
 from configs.puppet_models import MAGICPOSE, POSED

@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 
 import pytest
 
+from configs.weights import RUNS
+from jaxanim.config_file import load_config
+from jaxanim.training.experiment import Experiment, describe, override
 from train.run import main
 
 TOY = "tests/training/toy.py"
@@ -48,6 +52,15 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message, tmp_path,
 def test_list_names_the_configs(capsys):
     assert main(["--list"]) == 0
     assert "configs/vae.py" in capsys.readouterr().out
+
+
+def test_the_runs_of_the_shipped_weights_fit_their_configs_and_each_other():
+    before = set()
+    for run in RUNS:
+        experiment = override(load_config(f"configs/{run.config}.py", Experiment), run.overrides)
+        started = set(re.findall(r"runs/(\w+)", " ".join(describe(experiment).values())))
+        assert started <= before, f"{run.name} begins with {started - before}, which no earlier run made"
+        before.add(run.name)
 
 
 def test_two_processes_train_as_one(tmp_path):

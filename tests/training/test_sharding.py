@@ -11,9 +11,19 @@ from jax.sharding import AbstractMesh, AxisType
 from jax.sharding import PartitionSpec as P
 
 from jaxanim.errors import InputError
+from jaxanim.models.vae import VAEConfig
 from jaxanim.training import log
 from jaxanim.training.loop import train
-from jaxanim.training.sharding import AXES, MeshShape, check_batch_size, make_mesh, spec_for
+from jaxanim.training.sharding import (
+    AXES,
+    MeshShape,
+    check_batch_size,
+    make_mesh,
+    parameter_sharding,
+    placed,
+    spec_for,
+)
+from jaxanim.weights import load_weights, save_weights
 from tests.training.toy import config
 
 MESH = AbstractMesh((2, 2, 2, 1), AXES, axis_types=(AxisType.Auto,) * 4)
@@ -41,6 +51,24 @@ def test_meshes_that_cannot_be():
     with pytest.raises(InputError, match="batch_size 6 in 1"):
         check_batch_size(6, 1, MESH)
     check_batch_size(8, 2, MESH)
+
+
+def test_mapped_weights_are_placed_as_they_would_be_loaded_and_as_new_arrays(tmp_path):
+    values = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    save_weights(tmp_path, {"vae": (VAEConfig(), {"conv": {"kernel": values}})}, system="vae")
+    config, mapped = load_weights(tmp_path, mapped=True)["vae"]
+    expected, loaded = load_weights(tmp_path)["vae"]
+    assert config == expected
+    assert mapped["conv"]["kernel"].dtype == np.float16
+    places = None, parameter_sharding(make_mesh())
+    for place in places:
+        first, second = (placed(mapped, place)["conv"]["kernel"] for _ in range(2))
+        assert first.dtype == np.float32
+        np.testing.assert_array_equal(first, loaded["conv"]["kernel"])
+        # The loop gives the step its buffers to reuse.
+        first.delete()
+        np.testing.assert_array_equal(second, loaded["conv"]["kernel"])
+    assert second.sharding == places[1]("conv/kernel", (4, 6))
 
 
 def test_eight_devices_learn_what_one_learns(tmp_path):
