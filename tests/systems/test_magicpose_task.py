@@ -271,7 +271,7 @@ def test_parts_of_several_runs_are_put_together_on_a_shared_base(trained, tmp_pa
     assert "has no motion modules" in capsys.readouterr().err
 
 
-def test_batches_hold_what_the_stage_learns_from(world, monkeypatch):
+def test_batches_hold_what_the_stage_learns_from(world, monkeypatch, tmp_path):
     monkeypatch.setenv("JAXANIM_CACHE", str(world / "cache"))
     one = stage(world, 1).open().batches(Feed())[0]
     assert set(one) == {"target", "reference"}
@@ -281,7 +281,9 @@ def test_batches_hold_what_the_stage_learns_from(world, monkeypatch):
     chex.assert_shape(two["pose"], (4, 2, 32, 32, 3))
     assert two["pose"].dtype == np.uint8
     chex.assert_trees_all_equal(two["target"], one["target"])
-    three = stage(world, 3, start="one", clips=CLIPS).open().batches(Feed())[0]
+    start = stage(world, 1).open()
+    start.save(start.init(jax.random.key(0)), tmp_path)
+    three = stage(world, 3, start=str(tmp_path), clips=CLIPS).open().batches(Feed())[0]
     chex.assert_shape((three["target"], three["pose"]), ((2, 4, 4, 4, 4), (2, 4, 32, 32, 3)))
     zero = stage(world, 0).open().batches(Feed())[0]
     chex.assert_shape((zero["target"], zero["pose"], zero["tokens"]), ((8, 1, 4, 4, 4), (8, 1, 32, 32, 3), (8, 8)))
