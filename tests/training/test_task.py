@@ -70,7 +70,7 @@ def test_a_student_learns_from_a_frozen_teacher_on_batches_of_two_shapes(teacher
     recipe = StudentRecipe(str(teacher))
     assert isinstance(recipe, Recipe)
     assert isinstance(recipe.open(), Task)
-    schedule = {"steps": 120, "learning_rate": 0.05, "weight_decay": 0.0, "ema_decay": 0.5, "threads": 0}
+    schedule = {"steps": 400, "learning_rate": 0.05, "weight_decay": 0.0, "ema_decay": 0.5, "threads": 0}
     train(Experiment("student", recipe, sheet_every=0, hold="head", **schedule), tmp_path / "run")
     rows = log.read(tmp_path / "run" / "metrics.jsonl")
     assert {row["length"] for row in rows} == {4.0, 7.0}
