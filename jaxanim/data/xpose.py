@@ -160,7 +160,7 @@ def _objects(path: Path, size: tuple[int, int], labels: dict[int, str]) -> list[
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"mask {path} cannot be read: {error}") from error
     if numbers.shape != size:
-        raise InputError(f"mask {path} has shape {numbers.shape}; it should have a number for each of {size} pixels")
+        raise InputError(f"mask {path} has shape {numbers.shape}; it should be {size}: a number for each pixel")
     return [Segmented(numbers == n, labels.get(int(n), f"object {n}")) for n in np.unique(numbers) if n]
 
 
