@@ -1,4 +1,4 @@
-"""Gated feed-forward layer of Stable Diffusion's transformer blocks."""
+"""Feed-forward layers of transformer blocks: gated (Stable Diffusion) and plain (Wan, CogVideoX)."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -34,3 +34,29 @@ class FeedForward(nn.Module):
         channels = x.shape[-1]
         hidden = GEGLU(self.expansion * channels, self.dtype, self.param_dtype, name="net_0")(x)
         return Dense(channels, dtype=self.dtype, param_dtype=self.param_dtype, name="net_2")(hidden)
+
+
+class GELU(nn.Module):
+    """A projection, then GELU in its tanh form (Hendrycks and Gimpel 2016, Sec. 2)."""
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch features"]:
+        x = Dense(self.features, dtype=self.dtype, param_dtype=self.param_dtype, name="proj")(x)
+        return nn.gelu(x, approximate=True)
+
+
+class GELUFeedForward(nn.Module):
+    """GELU to a width of `features`, then a projection back (`net_0`, `net_2`)."""
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
+        hidden = GELU(self.features, self.dtype, self.param_dtype, name="net_0")(x)
+        return Dense(x.shape[-1], dtype=self.dtype, param_dtype=self.param_dtype, name="net_2")(hidden)
