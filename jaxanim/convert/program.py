@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxanim.convert.plan import Plan, make_plan, stored_dtype
-from jaxanim.convert.systems import FAMILIES, Whole, assemble
+from jaxanim.convert.systems import Whole, assemble, title
 from jaxanim.errors import InputError
 from jaxanim.weights import write_weights
 
@@ -105,7 +105,7 @@ def _folder_aside(dst: Path) -> Iterator[Path]:
 
 def describe(conversion: Conversion) -> str:
     """What was recognised, and which tensors go where: a few lines for a reader."""
-    lines = [f"{FAMILIES[conversion.whole.system]}:"]
+    lines = [f"{title(conversion.whole.system)}:"]
     for plan in conversion.plans:
         origins = " and ".join(f"{part.path} ({part.naming})" for part in plan.parts)
         dtypes = ", ".join(sorted({str(leaf.dtype) for leaf in plan.leaves.values()}))

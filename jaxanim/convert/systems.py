@@ -10,9 +10,8 @@ from jaxanim.convert.parts import Part, find_parts
 from jaxanim.convert.source import find_weights, open_source, read_json
 from jaxanim.diffusion.betas import Betas
 from jaxanim.errors import InputError
-from jaxanim.systems.base import Sampling
+from jaxanim.systems.base import Entry, entries
 
-MAGICANIMATE_FOLDERS = ("densepose_controlnet", "appearance_encoder", "temporal_attention")
 # A diffusers pipeline's folders that hold networks, and the networks' names here.
 PIPELINE = {"vae": "vae", "unet": "unet", "text_encoder": "text_encoder", "image_encoder": "image_encoder"}
 BASE_NETWORKS = ("vae", "text_encoder", "unet")
@@ -20,8 +19,6 @@ BASE_NETWORKS = ("vae", "text_encoder", "unet")
 FAMILIES = {
     "stable_diffusion": "Stable Diffusion 1.5",
     "image_variations": "Stable Diffusion Image Variations",
-    "magicanimate": "MagicAnimate",
-    "magicpose": "MagicPose",
     "animatediff": "AnimateDiff with its base",
     "controlnet": "ControlNet",
     "motion": "AnimateDiff's motion modules",
@@ -66,11 +63,13 @@ def assemble(src: Path, base: Path | None, vae: Path | None, tokenizer: Path | N
         parts, system, found = _with_base(src, system, parts, base, found)
     if vae is not None:
         if "vae" not in parts or len(parts) == 1:
-            raise InputError(f"--vae is {vae}, but {src} is {FAMILIES[system]}, no whole model with one to replace")
+            raise InputError(f"--vae is {vae}, but {src} is {title(system)}, no whole model with one to replace")
         parts["vae"] = _only(vae, "vae")
-    if system == "magicanimate" and (missing := [name for name in BASE_NETWORKS if name not in parts]):
+    told = entries().get(system)
+    whole = told is not None and told.release is not None and bool(told.release.folders)
+    if whole and (missing := [name for name in BASE_NETWORKS if name not in parts]):
         raise InputError(
-            f"{src} is MagicAnimate, without {', '.join(missing)}; name Stable Diffusion 1.5 with --base"
+            f"{src} is {told.title}, without {', '.join(missing)}; name Stable Diffusion 1.5 with --base"
         )
     networks = _networks(parts)
     _check_fit(networks)
@@ -79,16 +78,17 @@ def assemble(src: Path, base: Path | None, vae: Path | None, tokenizer: Path | N
     folder = _checked_tokenizer(tokenizer) if tokenizer is not None else folder
     if needs_tokenizer and folder is None:
         raise InputError(
-            f"{src} comes without its tokenizer, which {FAMILIES[system]} needs; name a folder with vocab.json and "
+            f"{src} comes without its tokenizer, which {title(system)} needs; name a folder with vocab.json and "
             "merges.txt (CLIP ViT-L/14's) with --tokenizer"
         )
     return Whole(system, networks, _settings(system, diffusion), folder if needs_tokenizer else None)
 
 
 def read_parts(path: Path) -> list[Part]:
-    """The networks under a path: MagicAnimate's three folders, a diffusers pipeline, or a file or folder of one."""
-    if all((path / name).is_dir() for name in MAGICANIMATE_FOLDERS):
-        return [part for name in MAGICANIMATE_FOLDERS for part in find_parts(open_source(path / name))]
+    """The networks under a path: folders of a system's release, a diffusers pipeline, or one network."""
+    for entry in _released():
+        if entry.release.folders and all((path / name).is_dir() for name in entry.release.folders):
+            return [part for name in entry.release.folders for part in find_parts(open_source(path / name))]
     folders = [name for name in PIPELINE if (path / name).is_dir()]
     # Some pipelines' folders hold the same model as single files too.
     if folders and ((path / "model_index.json").is_file() or find_weights(path) is None):
@@ -104,6 +104,21 @@ def read_parts(path: Path) -> list[Part]:
     return find_parts(open_source(path))
 
 
+def title(system: str) -> str:
+    """What a system or network is called in a sentence."""
+    return FAMILIES[system] if system in FAMILIES else entries()[system].title
+
+
+def _released() -> list[Entry]:
+    """The systems whose releases can be converted, those told by most networks first."""
+    return sorted((e for e in entries().values() if e.release), key=lambda e: -len(e.release.networks))
+
+
+def _told(names: set[str]) -> Entry | None:
+    """The system that networks of these names belong to, if it is told by any."""
+    return next((entry for entry in _released() if entry.release.networks <= names), None)
+
+
 def _by_network(path: Path, parts: list[Part]) -> dict[str, Part]:
     named: dict[str, Part] = {}
     for part in parts:
@@ -114,24 +129,22 @@ def _by_network(path: Path, parts: list[Part]) -> dict[str, Part]:
 
 
 def _system(names: set[str]) -> str:
-    if {"controlnet", "appearance_encoder", "motion"} <= names:
-        return "magicanimate"
     if len(names) == 1:
         return next(iter(names))
     if names == {"text_encoder", "image_encoder"}:
         return "clip"
-    if "appearance_encoder" in names:
-        return "magicpose"
+    if (told := _told(names)) is not None:
+        return told.name
     if "controlnet" in names:
         return "controlnet"
     return "image_variations" if "image_encoder" in names and "text_encoder" not in names else "stable_diffusion"
 
 
 def _with_base(src, system, parts, base, found):
-    if system == "appearance_encoder":  # MagicPose's first stage holds nothing else
-        system = "magicpose"
-    if system not in ("magicanimate", "magicpose", "motion", "controlnet"):
-        raise InputError(f"--base is {base}, but {src} is {FAMILIES[system]}, which is not built on another model")
+    told = _told(set(parts))  # a first stage may hold one network alone
+    system = system if told is None else told.name
+    if told is None and system not in ("motion", "controlnet"):
+        raise InputError(f"--base is {base}, but {src} is {title(system)}, which is not built on another model")
     others = _by_network(base, read_parts(base))
     if missing := [name for name in BASE_NETWORKS if name not in others]:
         raise InputError(
@@ -188,10 +201,11 @@ def _check_equal(what: str, value: Any, where: str, other: Any) -> None:
 
 
 def _settings(system: str, diffusion: Betas | None) -> dict[str, Any]:
-    if system == "magicanimate":  # its own sampler, whatever the base's is
-        return {"diffusion": Betas(beta_schedule="linear"), "defaults": Sampling()}
-    if system == "magicpose":
-        return {"diffusion": diffusion or Betas(), "defaults": Sampling(steps=50, guidance=7.0)}
+    told = entries().get(system)
+    if told is not None and told.release is not None:
+        config = told.module.Config()
+        own = told.release.own_diffusion or diffusion is None
+        return {"diffusion": config.diffusion if own else diffusion, "defaults": config.defaults}
     if system in ("stable_diffusion", "image_variations", "animatediff", "controlnet"):
         return {"diffusion": diffusion or Betas()}
     return {}

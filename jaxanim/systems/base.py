@@ -90,6 +90,21 @@ class Grid:
 
 
 @dataclasses.dataclass(frozen=True)
+class Release:
+    """How the converter tells a system's PyTorch release.
+
+    Attributes:
+      networks: names of networks here, which together only this system has; of several such, the most tell.
+      folders: what its networks' folders are called, where it comes in several.
+      own_diffusion: sampled with its config's noise process, whatever its base's is.
+    """
+
+    networks: frozenset[str]
+    folders: tuple[str, ...] = ()
+    own_diffusion: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Entry:
     """A system as its folder `jaxanim/systems/NAME` declares it, in `SYSTEM`.
 
@@ -103,11 +118,13 @@ class Entry:
       name: of the folder.
       title: as its paper writes it.
       needs: what drives it; None where it is driven by nothing and only words make its pictures.
+      release: what it was published as, where that can be converted.
     """
 
     name: str
     title: str
     needs: Needs | None
+    release: Release | None = None
 
     @property
     def module(self) -> ModuleType:

@@ -9,6 +9,11 @@ system.py    loading weights, the call that the programs use
 """
 
 from jaxanim.cues.driving import DENSEPOSE, Needs
-from jaxanim.systems.base import Entry
+from jaxanim.systems.base import Entry, Release
 
-SYSTEM = Entry("magicanimate", "MagicAnimate", needs=Needs(cues=(DENSEPOSE,)))
+RELEASE = Release(
+    networks=frozenset({"controlnet", "appearance_encoder", "motion"}),
+    folders=("densepose_controlnet", "appearance_encoder", "temporal_attention"),
+    own_diffusion=True,
+)
+SYSTEM = Entry("magicanimate", "MagicAnimate", needs=Needs(cues=(DENSEPOSE,)), release=RELEASE)

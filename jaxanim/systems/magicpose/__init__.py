@@ -9,6 +9,11 @@ system.py    trained parts over a base, the call that the programs use
 """
 
 from jaxanim.cues.driving import OPENPOSE, Needs
-from jaxanim.systems.base import Entry
+from jaxanim.systems.base import Entry, Release
 
-SYSTEM = Entry("magicpose", "MagicPose", needs=Needs(cues=(OPENPOSE,)))
+SYSTEM = Entry(
+    "magicpose",
+    "MagicPose",
+    needs=Needs(cues=(OPENPOSE,)),
+    release=Release(networks=frozenset({"appearance_encoder"})),
+)
