@@ -50,8 +50,10 @@ clean:
 
 .venv/test.stamp: pyproject.toml | .venv/bin/python
 	$(PIP) --editable '.[test]'
-	# Draws the poses that ours are compared with; what it depends on would break PyTorch's CPU build.
+	# Draws the poses that ours are compared with; what it depends on would break PyTorch's CPU build, as what
+	# rtmlib depends on would OpenCV's.
 	$(PIP) --no-deps 'controlnet-aux==0.0.10'
+	$(PIP) --no-deps 'rtmlib==0.0.16'
 	touch .venv/core.stamp $@
 
 .venv/bin/python:

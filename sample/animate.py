@@ -17,7 +17,7 @@ from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, to_
 from jaxanim.media.video import write_video
 from jaxanim.metrics import compare, summary, table
 from jaxanim.systems.base import Entry, Memory, choose
-from sample import inputs
+from sample import inputs, preparing
 from sample.arguments import Parser, add_fields, add_memory_options, number, run, said, size, whole
 from sample.driving import add_needs, open_motion, read_driving
 
@@ -66,6 +66,7 @@ def parser(entry: Entry) -> Parser:
     add("--columns", type=whole(1, 64), default=8, help="pictures in a row of the sheet (%(default)s)")
     add_needs(options, entry.needs)
     add_fields(options, entry.module.Options, f"of {entry.title}")
+    preparing.add_options(options, masks=False)
     add_memory_options(options)
     return options
 
@@ -77,19 +78,22 @@ def animate(argv: Sequence[str] | None = None) -> None:
     if options.mask and not options.truth:
         raise InputError(f"--mask is {options.mask}, and serves only with --truth, which is missing")
     weights = options.weights or REPOSITORY / "weights" / options.system
-    given = ("reference", "motion", "base", "truth", "reference_motion", "reference_mask")
+    given = ("reference", "motion", "base", "truth", "reference_motion", "reference_mask", "models")
     reads = {f"--{name.replace('_', '-')}": getattr(options, name, None) for name in given}
     reads |= {"--weights": weights, "--mask": options.mask or inputs.mask_beside(options.truth)}
     out, sheet = inputs.output_paths(options.out, options.sheet, reads)
 
     reference = read_image(options.reference)
     motion = open_motion(options.motion, entry.needs.cues, options.frames, options.fps)
+    motion, still = preparing.as_points(motion, options, entry.needs)
+    if entry.needs.still and options.reference_motion is None and still is None:
+        still = preparing.find_still(options)
     frames = inputs.check_frames(options.frames, motion.frames, "--motion", options.motion)
     system = systems.load(options.system, weights, options.base, dtype=options.dtype)
     inputs.check_windows(options.window, options.overlap, system.defaults)
     frames = inputs.fit_frames(options.frames, frames, system.grid)
     shape = inputs.choose_size(options.size, reference.shape[:2], system.grid.side, system.defaults)
-    driving = read_driving(options, entry.needs, motion, frames, shape, reference.shape[:2])
+    driving = read_driving(options, entry.needs, motion, frames, shape, reference.shape[:2], still)
     shown = entry.needs.show(driving, shape)
     reference = resize_and_crop(reference, shape)
     truth = mask = None

@@ -99,7 +99,7 @@ def add_needs(options: Parser, needs: Needs) -> None:
     if needs.still:
         forms = " and ".join(cue.name for cue in needs.still)
         options.add_argument(
-            "--reference-motion", required=True, help=f"{forms} of the reference, as of the motion"
+            "--reference-motion", help=f"{forms} of the reference, as of the motion (default: found in it)"
         )
 
 
@@ -110,16 +110,19 @@ def read_driving(
     frames: int,
     size: tuple[int, int],
     reference: tuple[int, int],
+    found: Opened | None = None,
 ) -> Driving:
     """All that the arguments of `add_needs`, --motion and --pose-size give, at `size` (height, width).
 
     Args:
       reference: (height, width) of the reference's file.
+      found: the reference's own motion where --reference-motion names none.
     """
     still = Labels()
     if needs.still:
-        opened_still = open_motion(parsed.reference_motion, needs.still, 1)
-        still = labels_of(needs.still, opened_still, 1, size, reference, reference)
+        named = parsed.reference_motion
+        opened_still = found if named is None else open_motion(named, needs.still, 1)
+        still = labels_of(needs.still, opened_still, 1, size, reference, named and reference)
     said = {name: getattr(parsed, name) for name in (*needs.required, *needs.optional)}
     if (mask := said.pop("reference_mask", None)) is not None:
         still = dataclasses.replace(still, masks=resize_and_crop(read_image(mask)[None], size)[..., 0])

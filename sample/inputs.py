@@ -135,7 +135,7 @@ def driving_frames(
     if not any(_shows_somebody(frame, cue) for frame in drawn):
         raise InputError(f"--motion {path} has no person in it: all of its {frames} frames are background")
     if motion.keypoints is None and not cue.look.looks_right(drawn):
-        raise _wrong_cue(path, cue)
+        raise wrong_cue(path, cue)
     return drawn
 
 
@@ -144,7 +144,8 @@ def _shows_somebody(frame: UInt8[np.ndarray, "height width 3"], cue: Cue) -> boo
     return bool(body.mean() >= cue.look.smallest and frame.std((0, 1)).max() >= 1)
 
 
-def _wrong_cue(path: str | os.PathLike, cue: Cue) -> InputError:
+def wrong_cue(path: str | os.PathLike, cue: Cue) -> InputError:
+    """What is said of a video that shows something else than the cue."""
     form = f"it should show {cue.form}, but most of its pixels have other colours"
     article = "an" if cue.name[0] in "AEIOU" else "a"
     return InputError(f"--motion {path} is not {article} {cue.name} video: {form}")

@@ -110,9 +110,13 @@ def _hand(picture: np.ndarray, hand: Float[np.ndarray, "21 3"], scale: float) ->
         _disc(picture, point, 4 * scale, (0, 0, 255))
 
 
-def write(folder: str | os.PathLike, keypoints: Keypoints, name: str = "frame") -> list[Path]:
+def write(
+    folder: str | os.PathLike, keypoints: Keypoints, name: str = "frame", canvas: tuple[int, int] | None = None
+) -> list[Path]:
     """Writes one OpenPose JSON file per frame, `<name>_000000000000_keypoints.json` and on; returns their
     paths.
+
+    canvas: (height, width) of the picture that the points belong to, to be written too.
 
     OpenPose's 70 face points are the 68 and the pupils, which are written as the middles of the eyes. A
     person without a single point is left out.
@@ -134,7 +138,8 @@ def write(folder: str | os.PathLike, keypoints: Keypoints, name: str = "frame") 
         ]
         paths.append(Path(folder) / f"{name}_{k:012d}_keypoints.json")
         with atomic_path(paths[-1]) as temporary:
-            temporary.write_text(json.dumps({"version": 1.3, "people": people}), encoding="utf-8")
+            size = {} if canvas is None else {"canvas_width": canvas[1], "canvas_height": canvas[0]}
+            temporary.write_text(json.dumps({"version": 1.3, "people": people} | size), encoding="utf-8")
     return paths
 
 

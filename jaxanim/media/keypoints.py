@@ -35,7 +35,7 @@ PARTS = (1, 1)
 # OpenPose's 25-point body, in the order of the 18: it has the middle of the hips as its point 8.
 _BODY_25 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 # COCO's 17 in the order of the 18; the neck (1), which it lacks, is the middle of the shoulders (5 and 6).
-_COCO_17 = [0, 0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]
+COCO_17 = [0, 0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]
 _BONES = ((2, 3), (3, 4), (5, 6), (6, 7), (8, 9), (9, 10), (11, 12), (12, 13), (0, 14), (0, 15), (14, 16), (2, 5))
 
 
@@ -173,7 +173,7 @@ def _body(points: Points) -> Points:
     if len(points) == 18:
         return points
     # COCO's order, or OpenPose's without its last, the left ear: in the wrong one the limbs are long.
-    as_coco, as_cut = points[_COCO_17], np.concatenate([points, np.zeros((1, 3))])
+    as_coco, as_cut = points[COCO_17], np.concatenate([points, np.zeros((1, 3))])
     shoulders = points[[5, 6]]
     as_coco[1] = shoulders.mean(0) if (shoulders[:, 2] > 0).all() else 0
     return min(as_coco, as_cut, key=_limbs)

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from jaxanim.errors import InputError
+from jaxanim.media.files import check_folder
 from jaxanim.media.outputs import check_outputs
 from jaxanim.puppets.camera import CAMERAS
-from jaxanim.puppets.export import check_folder, write_clip
+from jaxanim.puppets.export import FILES, write_clip
 from jaxanim.puppets.kinds import KINDS, kind_of
 from jaxanim.puppets.motion import Motion
 from jaxanim.puppets.openpose_motion import motion_from_openpose
@@ -92,7 +93,7 @@ def run(arguments: list[str]) -> None:
     seed, size = _whole("--seed", args.seed, 0), _size(args.size)
     if args.camera not in CAMERAS:
         raise InputError(f"--camera is {args.camera!r}; it must be one of {', '.join(CAMERAS)}")
-    check_folder(Path(args.out))
+    check_folder(Path(args.out), FILES)
     if args.motion is not None and Path(args.motion).exists():
         check_outputs({"--out": args.out}, {"--motion": args.motion})
     motion = _motion(args.motion, args.character, seed)

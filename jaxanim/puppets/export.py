@@ -2,15 +2,13 @@
 
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from jaxanim.cues import openpose, skeleton, skeleton_drawing
 from jaxanim.cues.skeleton import Graph
-from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_folder, check_folder
 from jaxanim.media.images import write_png
 from jaxanim.media.video import write_video
 from jaxanim.puppets.clip import Clip
@@ -35,29 +33,9 @@ def write_clip(folder: str | os.PathLike, clip: Clip) -> None:
     Raises:
         InputError: the folder holds anything else, or cannot be written.
     """
-    folder = Path(folder)
-    check_folder(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"--out {folder} cannot be written: {error.strerror}") from error
-    try:
+    check_folder(Path(folder), FILES)
+    with atomic_folder(folder) as temporary:
         _write_files(temporary, clip)
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def check_folder(folder: Path) -> None:
-    """Raises InputError if `folder` is a file, or holds something that `write_clip` did not write."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {folder} is a file; name a folder")
-    if folder.is_dir() and (others := {entry.name for entry in folder.iterdir()} - set(FILES)):
-        raise InputError(f"--out {folder} holds other files ({min(others)}); name a new folder")
 
 
 def _write_files(folder: Path, clip: Clip) -> None:

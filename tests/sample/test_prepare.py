@@ -1,0 +1,191 @@
+"""An ordinary video to what drives a system, with small ONNX networks of the real ones' interfaces."""
+
+import json
+import os
+import re
+
+import chex
+import numpy as np
+import pytest
+
+from jaxanim.cues import openpose
+from jaxanim.cues.densepose import part_ids
+from jaxanim.media.images import read_image, write_png
+from jaxanim.media.keypoints import COCO_17
+from jaxanim.media.video import read_video, write_video
+from sample import animate, prepare
+from tests.cues import detectors
+
+FINE = {"crf": 0, "pixel_format": "yuv444p"}
+# The reference's figure is half as large as the video's, and elsewhere.
+HEIGHT, TOP, CENTRE = 90, 20, 60
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(folder with video, reference and models, points of the video, points of the reference)."""
+    folder = tmp_path_factory.mktemp("ordinary")
+    frames, points = detectors.video()
+    write_video(folder / "dance.mp4", frames, 12, **FINE)
+    reference = np.full((128, 96, 3), 60, np.uint8)
+    still = detectors.paint(reference, CENTRE, TOP, HEIGHT, square=1)
+    write_png(folder / "reference.png", reference)
+    detectors.models(folder / "models")
+    return folder, points, still
+
+
+@pytest.fixture
+def command(made, tmp_path, monkeypatch):
+    """A function from changed options to the arguments of the program; no setting of the user's counts."""
+    for name in ("HOME", "XDG_CONFIG_HOME", "RTMLIB_CACHE_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.delenv("JAXANIM_MODELS", raising=False)
+    folder = made[0]
+
+    def build(**changes):
+        options = {"video": folder / "dance.mp4", "reference": folder / "reference.png", "system": "magicpose",
+                   "models": folder / "models", "out": tmp_path / "out"} | changes  # fmt: skip
+        given = {name: value for name, value in options.items() if value is not None}
+        return [text for name, value in given.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+
+    return build
+
+
+def body(points):
+    out = points[..., COCO_17, :].copy()
+    out[..., 1, :] = points[..., 5:7, :].mean(-2)
+    return out
+
+
+def test_poses_are_found_aligned_and_written_with_their_canvas(command, made, tmp_path, capsys):
+    assert prepare.main(command()) == 0
+    points = made[1]
+    found = openpose.read(tmp_path / "out" / "openpose")
+    chex.assert_shape(found.body, (6, 1, 18, 3))
+    # The video's figure stands where the reference's stands, at its size.
+    expected = (body(points) - [90 + 2 * 2.5, 30]) * HEIGHT / 180 + [CENTRE, TOP]
+    assert np.abs(found.body[:, 0, :, :2] - expected).max() < 2.5
+    written = json.loads(sorted((tmp_path / "out" / "openpose").iterdir())[0].read_text())
+    assert (written["canvas_width"], written["canvas_height"]) == (96, 128)
+    sheet = read_image(tmp_path / "out" / "preview.png")
+    assert sheet.std() > 20
+    printed = capsys.readouterr().out
+    assert "python -m sample.animate --system magicpose" in printed
+    assert "dance.mp4.detections.npz" in printed
+
+
+def test_what_was_found_is_kept_beside_the_video_and_read_again(command, made, tmp_path, monkeypatch):
+    from jaxanim.cues.detect_rtmlib import RtmlibPoses
+
+    folder = made[0]
+    assert prepare.main(command(out=tmp_path / "first")) == 0
+    assert (folder / "dance.mp4.detections.npz").is_file()
+    looked = []
+    monkeypatch.setattr(RtmlibPoses, "people", lambda self, frames, report: looked.append(len(frames)))
+    assert prepare.main(command(out=tmp_path / "second")) == 0
+    assert not looked
+    first, second = (openpose.read(tmp_path / name / "openpose") for name in ("first", "second"))
+    chex.assert_trees_all_equal(first.body, second.body)
+
+
+def test_none_leaves_the_motion_where_it_is(command, made, tmp_path):
+    assert prepare.main(command(align="none")) == 0
+    found = openpose.read(tmp_path / "out" / "openpose").body[:, 0, :, :2]
+    # 200 x 240 covers 96 x 128: by 128 / 240, and centred.
+    expected = body(made[1]) * 128 / 240 + [(96 - 200 * 128 / 240) / 2, 0]
+    assert np.abs(found - expected).max() < 1.5
+
+
+def test_densepose_comes_as_a_video_in_its_colours(command, tmp_path):
+    assert prepare.main(command(system="magicanimate", frames=3)) == 0
+    frames, fps = read_video(tmp_path / "out" / "densepose.mp4")
+    chex.assert_shape(frames, (3, 128, 96, 3))
+    assert fps == 12
+    parts = part_ids(frames)
+    assert {2, 23, 24} <= set(np.unique(parts[0]).tolist())
+    assert 0.5 < (parts == 0).mean() < 0.95
+
+
+def test_masks_align_too_and_come_along(command, made, tmp_path):
+    mask = np.zeros((6, 240, 200, 3), np.uint8)
+    mask[:, 30:211, 70:131] = 255
+    write_video(tmp_path / "mask.mp4", mask, 12, **FINE)
+    still = np.zeros((128, 96, 3), np.uint8)
+    still[20:111, 45:76] = 255
+    write_png(tmp_path / "still.png", still)
+    given = {"mask": tmp_path / "mask.mp4", "reference_mask": tmp_path / "still.png", "align": "mask"}
+    assert prepare.main(command(**given)) == 0
+    moved, _ = read_video(tmp_path / "out" / "mask.mp4")
+    assert np.abs(moved[:, ..., 0].astype(int) - still[..., 0]).mean() < 8
+    chex.assert_trees_all_equal(read_image(tmp_path / "out" / "reference_mask.png"), still)
+
+
+def test_an_ordinary_video_animates_with_one_command(command, made, tiny, tmp_path, capsys):
+    """The same parts drive the system as those that the preparing program writes."""
+    folder = made[0]
+    words = ["--reference", folder / "reference.png", "--motion", folder / "dance.mp4", "--weights", tiny[0]]
+    words += ["--models", folder / "models", "--out", tmp_path / "made" / "out.mp4", "--size", "96x128"]
+    assert animate.main(list(map(str, words))) == 0
+    assert tiny[1][0]["shape"] == (6, 128, 96, 3)
+    result, fps = read_video(tmp_path / "made" / "out.mp4")
+    assert (len(result), fps) == (6, 12)
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["out.mp4", "out.png"]
+
+
+def refusal(capsys, words, program=prepare):
+    assert program.main(list(map(str, words))) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    return lines[-1]
+
+
+def test_a_missing_model_is_named_with_its_task_and_where_it_was_looked_for(command, made, tmp_path, capsys, tiny):
+    (tmp_path / "empty").mkdir()
+    said = refusal(capsys, command(models=tmp_path / "empty"))
+    assert "yolox" in said
+    assert "find people" in said
+    assert str(tmp_path / "empty") in said
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "some").mkdir()
+    os.link(made[0] / "models" / "yolox_m_8xb8-300e_humanart.onnx", tmp_path / "some" / "yolox_m.onnx")
+    assert "dw-ll_ucoco_384.onnx" in refusal(capsys, command(models=tmp_path / "some"))
+    words = ["--reference", made[0] / "reference.png", "--motion", made[0] / "dance.mp4", "--weights", tiny[0]]
+    said = refusal(capsys, [*words, "--out", tmp_path / "out.mp4"], animate)
+    assert re.search("is not a DensePose video.*can be prepared.*yolox", said)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_nobody_in_the_video(command, tmp_path, capsys):
+    write_video(tmp_path / "empty.mp4", np.full((4, 64, 64, 3), 60, np.uint8), **FINE)
+    assert "shows no person" in refusal(capsys, command(video=tmp_path / "empty.mp4"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_nobody_in_the_reference(command, tmp_path, capsys):
+    write_png(tmp_path / "empty.png", np.full((64, 64, 3), 60, np.uint8))
+    assert re.search("reference .*empty.png shows no person", refusal(capsys, command(reference=tmp_path / "empty.png")))
+
+
+def test_a_cut_is_named_with_its_frame(command, tmp_path, capsys):
+    frames, _ = detectors.video(8)
+    frames[5:] = 255 - frames[5:]
+    write_video(tmp_path / "cut.mp4", frames, **FINE)
+    said = refusal(capsys, command(video=tmp_path / "cut.mp4"))
+    assert "cut at frame 5" in said
+    assert prepare.main(command(video=tmp_path / "cut.mp4", frames=5)) == 0
+
+
+def test_masks_of_another_video(command, tmp_path, capsys):
+    write_video(tmp_path / "mask.mp4", np.zeros((4, 240, 200, 3), np.uint8), **FINE)
+    said = refusal(capsys, command(mask=tmp_path / "mask.mp4"))
+    assert "has 4 frames" in said
+    assert "has 6 of 200x240" in said
+
+
+def test_no_input_and_no_other_folder_is_replaced(command, made, tmp_path, capsys):
+    assert refusal(capsys, command(out=made[0] / "models"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    assert "letter.txt" in refusal(capsys, command(out=tmp_path / "mine"))
+    assert refusal(capsys, command(out=made[0]))
+    assert (made[0] / "dance.mp4").is_file()
+    assert (made[0] / "models" / "dw-ll_ucoco_384.onnx").is_file()
