@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from jaxanim import systems
 from jaxanim.cpu import prepare_cpu
+from jaxanim.ending import stop_at_once
 from jaxanim.errors import InputError
-from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, to_float, to_uint8, write_png
-from jaxanim.media.video import write_video
+from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, to_float
+from jaxanim.media.video import MAX_FPS, write_video
 from jaxanim.metrics import compare, summary, table
 from jaxanim.systems.base import Entry, Memory, choose
 from sample import inputs, preparing
@@ -55,8 +56,8 @@ def parser(entry: Entry) -> Parser:
     add("--pose-size", type=size, metavar="WxH", help="size of the picture that OpenPose keypoints belong to")
     add("--seed", type=whole(0, 2**32 - 1), default=0, help="of the starting noise (default: %(default)s)")
     add("--steps", type=whole(1, 1000), help="denoising steps (default: the system's)")
-    add("--guidance", type=number(0), help="guidance scale; 1: none, half the cost (default: the system's)")
-    add("--fps", type=number(0, above=True), help="of the result (default: the motion's, or the system's)")
+    add("--guidance", type=number(0, 100), help="guidance scale; 1: none, half the cost (default: the system's)")
+    add("--fps", type=number(0, MAX_FPS, above=True), help="of the result (default: the motion's, or the system's)")
     add("--window", type=whole(1), help="frames denoised together (default: the system's)")
     add("--overlap", type=whole(0), help="frames that neighbouring windows share (default: the system's)")
     add("--truth", help="the true video: adds it to the sheet and prints metrics as a last line of JSON")
@@ -93,6 +94,7 @@ def animate(argv: Sequence[str] | None = None) -> None:
     inputs.check_windows(options.window, options.overlap, system.defaults)
     frames = inputs.fit_frames(options.frames, frames, system.grid)
     shape = inputs.choose_size(options.size, reference.shape[:2], system.grid.side, system.defaults)
+    inputs.check_room(out, frames, shape)
     driving = read_driving(options, entry.needs, motion, frames, shape, reference.shape[:2], still)
     shown = entry.needs.show(driving, shape)
     reference = resize_and_crop(reference, shape)
@@ -120,7 +122,7 @@ def animate(argv: Sequence[str] | None = None) -> None:
             memory=memory,
             report=lambda done, total: _show(bar, done, total),
         )
-        result = to_uint8(np.asarray(result))
+        result = inputs.finished(np.asarray(result))
     seconds = time.perf_counter() - started
 
     write_video(out, result, fps=options.fps or motion.fps or system.defaults.fps)
@@ -128,7 +130,7 @@ def animate(argv: Sequence[str] | None = None) -> None:
     rows = [("reference", [reference]), ("motion", shown[columns]), ("result", result[columns])]
     if truth is not None:
         rows.append(("truth", truth[columns]))
-    write_png(sheet, contact_sheet(rows, [f"frame {i}" for i in columns]))
+    inputs.write_sheet(sheet, contact_sheet(rows, [f"frame {i}" for i in columns]), out)
     print(f"{out}: {frames} frames of {shape[1]}x{shape[0]} in {seconds:.1f} s; contact sheet {sheet}")
     if truth is None:
         return
@@ -156,4 +158,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     prepare_cpu()
+    stop_at_once("sample.animate")
     sys.exit(main())

@@ -5,13 +5,12 @@ import dataclasses
 import inspect
 import math
 import re
-import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from jaxanim.errors import InputError
+from jaxanim.ending import ends_well
 from jaxanim.weights import DTYPES
 
 
@@ -24,13 +23,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(program: Callable[[Sequence[str] | None], None], name: str, argv: Sequence[str] | None = None) -> int:
-    """Calls a program's body and turns an InputError into one sentence on stderr and exit code 2."""
-    try:
-        program(argv)
-    except InputError as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    """Calls a program's body; returns its exit code, see `jaxanim.ending.ends_well`."""
+    return ends_well(name, lambda: program(argv))
 
 
 def add_memory_options(options: Parser) -> None:
@@ -114,16 +108,17 @@ def whole(low: int | None = None, high: int | None = None) -> Callable[[str], in
     return parse
 
 
-def number(low: float = -math.inf, *, above: bool = False) -> Callable[[str], float]:
-    """A parser of finite numbers of at least (or, with `above`, above) `low`."""
+def number(low: float = -math.inf, high: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
+    """A parser of finite numbers of at least (or, with `above`, above) `low` and at most `high`."""
     bound = "" if low == -math.inf else f" above {low:g}" if above else f" of at least {low:g}"
+    bound += "" if high == math.inf else f" and at most {high:g}"
 
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value) or value < low or (above and value == low):
+        if not math.isfinite(value) or not low <= value <= high or (above and value == low):
             raise argparse.ArgumentTypeError(f"{text!r} is not a number{bound}")
         return value
 

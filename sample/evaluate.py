@@ -16,6 +16,7 @@ from tqdm import tqdm
 from jaxanim import systems
 from jaxanim.config_file import load_config
 from jaxanim.cpu import prepare_cpu
+from jaxanim.ending import stop_at_once
 from jaxanim.errors import InputError
 from jaxanim.media.files import in_order
 from jaxanim.media.outputs import check_outputs
@@ -200,4 +201,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     prepare_cpu()
+    stop_at_once("sample.evaluate")
     sys.exit(main())

@@ -13,9 +13,10 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from jaxanim.cpu import prepare_cpu
+from jaxanim.ending import stop_at_once
 from jaxanim.errors import InputError
-from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, to_uint8, write_png
-from jaxanim.media.video import write_video
+from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, write_png
+from jaxanim.media.video import MAX_FPS, write_video
 from jaxanim.systems.base import Memory, generator
 from sample import inputs
 from sample.arguments import Parser, add_memory_options, number, run, said, size, whole
@@ -48,13 +49,11 @@ def parser() -> Parser:
     add("--frames", type=whole(1), help="of the video (default: 1 for a picture, the weights' window for a video)")
     add("--size", type=size, metavar="WxH", help="(default: what the weights were trained at)")
     add("--steps", type=whole(1, 1000), help="denoising steps (default: the weights')")
-    add(
-        "--guidance", type=number(0), help="how strictly to follow the prompt; 1: half the cost (default: weights')"
-    )
+    add("--guidance", type=number(0, 100), help="of the prompt; 1: none, half the cost (default: the weights')")
     add("--seed", type=whole(0, 2**32 - 1), default=0, help="of the starting noise (default: %(default)s)")
     add("--control", help="the ControlNet's picture, drawn as it was trained; for a video maybe a video")
-    add("--control-scale", type=number(0), default=1.0, help="how strongly it controls (default: %(default)s)")
-    add("--fps", type=number(0, above=True), default=8, help="of a video (default: %(default)s, AnimateDiff's)")
+    add("--control-scale", type=number(0, 100), default=1.0, help="how strongly it controls (default: %(default)s)")
+    add("--fps", type=number(0, MAX_FPS, above=True), default=8, help="of a video (default: %(default)s)")
     add("--sheet", help="contact sheet to write (default: for a video its name with .png; none for a picture)")
     add("--columns", type=whole(1, 64), default=8, help="pictures in a row of the sheet (%(default)s)")
     add("--window", type=whole(1), help="frames that see each other in a long video (default: the weights')")
@@ -79,6 +78,7 @@ def generate(argv: Sequence[str] | None = None) -> None:
     if frames > 1 and system.config.unet.motion is None:
         raise InputError(f"--weights {options.weights} has no motion modules, so it makes pictures, not {out.name}")
     shape = inputs.choose_size(options.size, defaults.size, system.grid.side, defaults)
+    inputs.check_room(out, frames, shape)
     control = None
     if options.control is not None:
         if system.config.controlnet is None:
@@ -101,7 +101,7 @@ def generate(argv: Sequence[str] | None = None) -> None:
             report=lambda done, total: bar.update(done - bar.n),
             memory=Memory(**said(options, Memory)),
         )
-        result = to_uint8(np.asarray(result))
+        result = inputs.finished(np.asarray(result))
     seconds = time.perf_counter() - started
 
     if picture:
@@ -109,7 +109,7 @@ def generate(argv: Sequence[str] | None = None) -> None:
     else:
         write_video(out, result, fps=options.fps)
     if sheet:
-        write_png(sheet, _sheet(result, control, options.columns))
+        inputs.write_sheet(sheet, _sheet(result, control, options.columns), out)
     what = f"{shape[1]}x{shape[0]}" if picture else f"{frames} frames of {shape[1]}x{shape[0]}"
     print(f"{out}: {what} in {seconds:.1f} s" + (f"; contact sheet {sheet}" if sheet else ""))
 
@@ -138,4 +138,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     prepare_cpu()
+    stop_at_once("sample.generate")
     sys.exit(main())

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from jaxanim.ending import ends_well
 from jaxanim.errors import InputError
 
 
@@ -28,12 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--controlnet", help="weights to take the pose ControlNet from (default: --appearance)")
     parser.add_argument("--motion", help="weights to take motion modules from (default: --appearance, if there)")
     options = parser.parse_args(arguments)
-    try:
-        put_together(options)
-    except InputError as error:
-        print(f"train.parts: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return ends_well("train.parts", lambda: put_together(options))
 
 
 def put_together(options: argparse.Namespace) -> None:

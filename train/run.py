@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from jaxanim.cpu import prepare_cpu
+from jaxanim.ending import ends_well
 from jaxanim.errors import InputError
 
 
@@ -40,17 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, help="with --coordinator: how many processes there are")
     parser.add_argument("--process", type=int, help="with --coordinator: which of them this is, from 0")
     options = parser.parse_intermixed_args(arguments)
-    try:
-        if options.list:
-            list_configs(Path("configs"))
-            return 0
-        if options.config is None:
-            raise InputError("config is missing: give a file such as configs/vae.py, or --list to see them")
-        join_hosts(options)
-        return run(options)
-    except InputError as error:
-        print(f"train.run: {error}", file=sys.stderr)
-        return 2
+    return ends_well("train.run", lambda: _start(options))
+
+
+def _start(options: argparse.Namespace) -> int:
+    if options.list:
+        list_configs(Path("configs"))
+        return 0
+    if options.config is None:
+        raise InputError("config is missing: give a file such as configs/vae.py, or --list to see them")
+    join_hosts(options)
+    return run(options)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from jaxanim.convert.program import check_free, describe, names_table, plan_conversion, write_conversion
+from jaxanim.ending import ends_well, stop_at_once
 from jaxanim.errors import InputError
 
 _ABOUT = """\
@@ -89,16 +90,9 @@ def run(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs, and answers bad input with one sentence and exit code 2."""
-    try:
-        run(sys.argv[1:] if arguments is None else arguments)
-    except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full disk, a folder that may not be written
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return ends_well("jaxanim.convert", lambda: run(sys.argv[1:] if arguments is None else arguments))
 
 
 if __name__ == "__main__":
+    stop_at_once("jaxanim.convert")
     sys.exit(main())

@@ -1,17 +1,16 @@
 """A checkpoint in, a weights folder out, and a report of what went where."""
 
-import contextlib
 import re
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxanim.convert.plan import Plan, make_plan, stored_dtype
 from jaxanim.convert.systems import Whole, assemble, title
 from jaxanim.errors import InputError
+from jaxanim.media.files import atomic_folder, check_space
 from jaxanim.weights import write_weights
 
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
@@ -68,8 +67,9 @@ def write_conversion(conversion: Conversion, dst: Path, report: Callable[[str, i
     Raises InputError where `dst` holds something already, or a tensor turns out to be damaged.
     """
     check_free(dst)
+    check_space(dst, conversion.bytes, f"DST {dst}")
     whole = conversion.whole
-    with _folder_aside(dst) as folder:
+    with atomic_folder(dst) as folder:
         if whole.tokenizer is not None:
             (folder / "tokenizer").mkdir()
             for name in TOKENIZER_FILES:
@@ -89,18 +89,6 @@ def check_free(dst: Path) -> None:
     """Raises InputError unless `dst` is new or an empty folder."""
     if dst.is_file() or (dst.is_dir() and any(dst.iterdir())):
         raise InputError(f"DST is {dst}, which holds something already; name a new folder")
-
-
-@contextlib.contextmanager
-def _folder_aside(dst: Path) -> Iterator[Path]:
-    dst.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{dst.name}-", dir=dst.parent))
-    try:
-        yield folder
-        folder.chmod(0o755)
-        folder.replace(dst)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def describe(conversion: Conversion) -> str:

@@ -17,6 +17,8 @@ from jaxanim.media.images import IMAGE_SUFFIXES
 from jaxanim.media.keypoints import Fields, read_people
 from jaxanim.media.main_person import main_person
 
+MAX_FPS = 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
@@ -82,10 +84,15 @@ def write_video(
     suffix = Path(path).suffix.lower()
     if suffix not in containers:
         raise InputError(f"video {path} must be named {', '.join(containers)}, not {suffix!r}")
-    if not 0 < fps <= 1000:
-        raise InputError(f"fps must be above 0 and at most 1000, not {fps}")
-    with atomic_path(path) as temporary, av.open(temporary, "w", options=containers[suffix]) as container:
-        _encode(container, frames, Fraction(fps).limit_denominator(100_000), crf, pixel_format)
+    if not 0 < fps <= MAX_FPS:
+        raise InputError(f"fps must be above 0 and at most {MAX_FPS}, not {fps}")
+    rate = max(Fraction(fps).limit_denominator(100_000), Fraction(1, 100_000))
+    with atomic_path(path) as temporary:
+        try:
+            with av.open(temporary, "w", options=containers[suffix]) as container:
+                _encode(container, frames, rate, crf, pixel_format)
+        except av.FFmpegError as error:
+            raise InputError(f"video {path} cannot be written: {error.strerror}") from error
 
 
 def _encode(

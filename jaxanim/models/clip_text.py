@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from jaxanim.errors import InputError
 from jaxanim.models.clip_encoder import CLIPEncoderConfig, CLIPLayer, Encoder
 from jaxanim.models.network import Network, example
-from jaxanim.models.tokenizer import encode
+from jaxanim.models.tokenizer import read_prompts
 from jaxanim.stored import register_config
 
 
@@ -74,5 +74,5 @@ def embed_prompts(
     params: dict, config: CLIPTextConfig, tokenizer: Tokenizer, prompts: Sequence[str]
 ) -> Float[Array, "prompts tokens dim"]:
     """The hidden states of prompts, padded or cut to the tokenizer's length."""
-    token_ids = jnp.asarray(encode(tokenizer, prompts))
+    token_ids = jnp.asarray(read_prompts(tokenizer, prompts))
     return jax.jit(CLIPText(config).apply)({"params": params}, token_ids)

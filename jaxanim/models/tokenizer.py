@@ -15,6 +15,7 @@ from tokenizers.models import BPE
 
 from jaxanim.errors import InputError
 from jaxanim.media.files import atomic_path
+from jaxanim.media.tell import tell
 
 START = "<|startoftext|>"
 END = "<|endoftext|>"
@@ -62,6 +63,26 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike) -> None:
 def encode(tokenizer: Tokenizer, prompts: Sequence[str]) -> Int[np.ndarray, "prompts length"]:
     """Token ids of prompts, int32, each as long as the tokenizer makes them all."""
     return np.array([encoding.ids for encoding in tokenizer.encode_batch(list(prompts))], np.int32)
+
+
+def read_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> Int[np.ndarray, "prompts length"]:
+    """`encode` for what a user wrote: tells which words are lost where a prompt is longer than the tokenizer's."""
+    for prompt in prompts:
+        if lost := lost_words(tokenizer, prompt):
+            length = tokenizer.truncation["max_length"]
+            tell(f"the prompt is cut after {length} tokens, without its last words: {lost!r}")
+    return encode(tokenizer, prompts)
+
+
+def lost_words(tokenizer: Tokenizer, prompt: str) -> str:
+    """The end of a prompt that its tokens do not reach."""
+    starts = [
+        start
+        for piece in tokenizer.encode(prompt).overflowing
+        for (start, end), special in zip(piece.offsets, piece.special_tokens_mask, strict=True)
+        if not special and end > start
+    ]
+    return prompt[min(starts) :].strip() if starts else ""
 
 
 def build_word_tokenizer(words: Iterable[str], folder: str | os.PathLike, length: int = LENGTH) -> Tokenizer:

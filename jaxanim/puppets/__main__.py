@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+from jaxanim.ending import ends_well, stop_at_once
 from jaxanim.errors import InputError
 from jaxanim.media.files import check_folder
 from jaxanim.media.outputs import check_outputs
@@ -111,12 +112,10 @@ def run(arguments: list[str]) -> None:
 
 def main() -> None:
     """Runs, and answers bad input with one sentence and exit code 2."""
-    try:
-        run(sys.argv[1:])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    if code := ends_well("jaxanim.puppets", lambda: run(sys.argv[1:])):
+        sys.exit(code)
 
 
 if __name__ == "__main__":
+    stop_at_once("jaxanim.puppets")
     main()

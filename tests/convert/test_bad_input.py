@@ -169,7 +169,7 @@ def test_one_sentence_exit_code_2_and_nothing_written(tmp_path, capsys, states, 
     before = sorted(tmp_path.rglob("*"))
     assert main([str(src), str(tmp_path / "out" / "weights")]) == 2
     printed = capsys.readouterr()
-    assert printed.err.startswith("error: ")
+    assert printed.err.startswith("jaxanim.convert: ")
     assert printed.err.count("\n") == 1
     assert re.search(message, printed.err), printed.err
     left = [path for path in sorted(tmp_path.rglob("*")) if path not in before and path != tmp_path / "out"]

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from jaxanim.errors import InputError
-from jaxanim.models.tokenizer import build_word_tokenizer, encode, load_tokenizer, save_tokenizer
+from jaxanim.models.tokenizer import (
+    build_word_tokenizer,
+    encode,
+    load_tokenizer,
+    lost_words,
+    read_prompts,
+    save_tokenizer,
+)
 
 WORDS = [
     "a",
@@ -123,3 +130,13 @@ def test_broken_folders_are_refused(folder, tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps(vocab))
     with pytest.raises(InputError, match=r"no CLIP tokenizer"):
         load_tokenizer(tmp_path)
+
+
+def test_the_words_that_a_cut_prompt_loses_are_told(tmp_path, capsys):
+    words = ["one", "two", "three", "four"]
+    tokenizer = build_word_tokenizer(words, tmp_path, length=6)
+    assert lost_words(tokenizer, "one two three four") == ""
+    assert lost_words(tokenizer, " ".join([*words, "two", "One"])) == "two One"
+    ids = read_prompts(tokenizer, ["one two three four two One", "", "one"])
+    np.testing.assert_array_equal(ids, encode(tokenizer, ["one two three four", "", "one"]))
+    assert capsys.readouterr().err == "the prompt is cut after 6 tokens, without its last words: 'two One'\n"

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from jaxanim.errors import InputError
 from jaxanim.models.shapes import parameter_shapes
-from jaxanim.models.tokenizer import encode, load_tokenizer, save_tokenizer
+from jaxanim.models.tokenizer import load_tokenizer, read_prompts, save_tokenizer
 from jaxanim.systems.base import Grid, Memory, Report, Sampling
 from jaxanim.systems.stable_diffusion import SYSTEM
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
@@ -86,7 +86,7 @@ class StableDiffusion:
         noise = jax.random.normal(key, shape) if noise is None else jnp.asarray(noise, jnp.float32)
         if noise.shape != shape:
             raise InputError(f"noise has shape {noise.shape}; for this size and these frames it should be {shape}")
-        tokens = jnp.asarray(encode(self.tokenizer, [prompt, negative]))
+        tokens = jnp.asarray(read_prompts(self.tokenizer, [prompt, negative]))
         text, plain = jnp.split(encode_prompts(self.params, self.config, tokens), 2)
         latents = sample_latents(
             self.params,
