@@ -5,6 +5,7 @@ brings the motion to the reference's place and size, and writes the cues with a 
 What was found is kept beside the video.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from jaxanim import systems
 from jaxanim.cpu import prepare_cpu
-from jaxanim.cues import openpose
+from jaxanim.cues import openpose, skeleton
 from jaxanim.cues.detections import kept_beside
 from jaxanim.cues.driving import Frames
 from jaxanim.cues.prepare import Shot
@@ -28,6 +29,7 @@ from sample.arguments import Parser, run, whole
 FILES = (
     "densepose.mp4",
     "openpose",
+    "skeleton.json",
     "video.mp4",
     "mask.mp4",
     "reference_mask.png",
@@ -55,7 +57,7 @@ def prepare(argv: Sequence[str] | None = None) -> None:
     options = parser().parse_args(argv)
     needs, out = systems.entry(options.system).needs, Path(options.out)
     reads = {"--video": options.video, "--reference": options.reference, "--models": options.models}
-    reads |= {"--mask": options.mask, "--reference-mask": options.reference_mask}
+    reads |= {"--mask": options.mask, "--reference-mask": options.reference_mask, "--densepose": options.densepose}
     check_outputs({"--out": out}, reads)
     check_folder(out, FILES)
     reference = read_image(options.reference)
@@ -88,6 +90,10 @@ def _write(folder: Path, motion: Shot, still: Shot, needs, fps: float) -> list[s
         if cue.key in ("openpose", "keypoints"):
             openpose.write(folder / "openpose", labels.keypoints, canvas=still.size)
             written.append("openpose")
+        elif cue.key == "graph":
+            held = skeleton.encode(labels.graph, still.size, fps)
+            (folder / "skeleton.json").write_text(json.dumps(held), encoding="utf-8")
+            written.append("skeleton.json")
         else:
             write_video(folder / f"{cue.key}.mp4", labels.pictures[cue.key], fps, **_FINE)
             written.append(f"{cue.key}.mp4")

@@ -3,16 +3,22 @@
 import argparse
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxanim.convert.densepose_dump import read_dump
 from jaxanim.cues import model_files
+from jaxanim.cues.densepose import colored
 from jaxanim.cues.detect import Report, silent
 from jaxanim.cues.detections import kept_beside
 from jaxanim.cues.driving import Cue, Frames, Labels, Masks, Needs
+from jaxanim.cues.openpose import keypoints_of
+from jaxanim.cues.part_maps import parts_of
 from jaxanim.cues.prepare import Align, Shot, Tools, align, check_one_shot, labels_of, moved, observe, off_picture
+from jaxanim.cues.skeleton_drawing import human_graph
 from jaxanim.errors import InputError
 from jaxanim.media.images import read_image, resize
 from jaxanim.media.tell import tell
@@ -43,6 +49,15 @@ def add_options(options: Parser, *, masks: bool = True) -> None:
     if masks:
         add("--mask", help="video that is white where the person is (default: SAM 2, where the system takes masks)")
         add("--reference-mask", help="picture that is white where the character is")
+        add(
+            "--densepose", help="DensePose of the video: a part map in any colours or numbers, or a dump of results"
+        )
+        add(
+            "--subject",
+            choices=("human", "any"),
+            default="human",
+            help="any: nobody's points are looked for, and skeletons are those of the masks (default: %(default)s)",
+        )
 
 
 def tools(models: str | os.PathLike | None, device: str = "cpu") -> Tools:
@@ -85,6 +100,12 @@ def prepare(
     check_one_shot(frames, options.video)
     original, reference = reference, working_size(reference)
     made, wanted = tools(options.models, options.device), wants(needs)
+    given_parts = getattr(options, "densepose", None)
+    drawn = given_parts is not None and {cue.key for cue in needs.cues} == {"densepose"}
+    if drawn and options.align in ("none", "mask"):
+        wanted -= {"poses"}
+    if getattr(options, "subject", "human") == "any":
+        wanted = (wanted - {"poses", "faces"}) | {"masks"}
     given, given_still = getattr(options, "mask", None), getattr(options, "reference_mask", None)
     masks = None if given is None else read_masks(given, frames)
     mask = None if given_still is None else _read_mask(given_still, original, reference.shape[:2])
@@ -93,6 +114,10 @@ def prepare(
     motion = observe(
         frames, options.video, made, wanted, masks=masks, keep=kept_beside(options.video), report=report
     )
+    if given_parts is not None:
+        parts = read_parts(given_parts, frames)
+        outline = np.where(parts > 0, np.uint8(255), np.uint8(0))
+        motion = dataclasses.replace(motion, parts=parts, masks=outline if motion.masks is None else motion.masks)
     still = observe(
         reference[None],
         options.reference,
@@ -120,6 +145,26 @@ def labels(shot: Shot, cues: tuple[Cue, ...]) -> Labels:
     if lacking := [cue.name for cue in cues if not cue.known(known)]:
         raise InputError(f"--motion is an ordinary video, of which no {' and no '.join(lacking)} can be made")
     return known
+
+
+def read_parts(path: str | os.PathLike, frames: Frames) -> Masks:
+    """DensePose's part numbers for these frames; InputError where a file holds none, or those of another video."""
+    size, count = frames.shape[1:3], len(frames)
+    if Path(path).suffix.lower() in (".pkl", ".pt", ".pth"):
+        parts = read_dump(Path(path), size, count)
+    else:
+        video, _ = read_video(path, count)
+        parts = parts_of(video)
+        if parts is None:
+            raise InputError(
+                f"--densepose {path} is no part map: it should show 24 body parts as colours or numbers"
+            )
+    if parts.shape != frames.shape[:3]:
+        raise InputError(
+            f"--densepose {path} has {len(parts)} frames of {parts.shape[2]}x{parts.shape[1]}, but the video has "
+            f"{count} of {size[1]}x{size[0]}: they have to go together"
+        )
+    return parts
 
 
 def read_masks(path: str | os.PathLike, frames: Frames) -> Masks:
@@ -161,7 +206,7 @@ def is_ordinary(opened: Opened, needs: Needs) -> bool:
 
 def as_points(opened: Opened, options: argparse.Namespace, needs: Needs) -> tuple[Opened, Opened | None]:
     """(motion, reference) as keypoints in the reference's pixels where the motion is an ordinary video; else
-    (motion as it is, None).
+    (motion as it is, None). A part map in other colours, or in numbers, gets the colours that the system takes.
 
     Args:
       options: with `reference` and the arguments of `add_options`.
@@ -171,15 +216,23 @@ def as_points(opened: Opened, options: argparse.Namespace, needs: Needs) -> tupl
     """
     if not is_ordinary(opened, needs):
         return opened, None
+    if needs.cues[0].key == "densepose" and (parts := parts_of(opened.motion.frames.read())) is not None:
+        film = dataclasses.replace(opened.motion.frames, open=lambda: iter(colored(parts)))
+        return dataclasses.replace(opened, motion=dataclasses.replace(opened.motion, frames=film)), None
     asked = argparse.Namespace(**vars(options) | {"video": opened.path})
     try:
         shot, still = prepare(opened.motion.frames.read(), read_image(options.reference), asked, needs)
     except model_files.MissingModel as error:
         wrong = wrong_cue(opened.path, needs.cues[0])
         raise InputError(f"{wrong}; an ordinary video can be prepared, but {error}") from None
-    motion = Motion(keypoints=shot.fields, canvas=still.size, fps=opened.fps)
-    known = Motion(keypoints=still.fields, canvas=still.size)
-    return dataclasses.replace(opened, motion=motion), Opened(options.reference, 1, None, known)
+    found = [_found(part, still.size, opened.fps) for part in (shot, still)]
+    return dataclasses.replace(opened, **found[0]), Opened(options.reference, 1, None, **found[1])
+
+
+def _found(shot: Shot, size: tuple[int, int], fps: float | None = None) -> dict[str, Any]:
+    """What is known of a shot, as fields of `Opened`."""
+    graph = human_graph(keypoints_of(shot.fields))
+    return {"motion": Motion(keypoints=shot.fields, canvas=size, fps=fps), "graph": graph, "graph_size": size}
 
 
 def find_still(options: argparse.Namespace) -> Opened:
@@ -187,7 +240,7 @@ def find_still(options: argparse.Namespace) -> Opened:
     reference = working_size(read_image(options.reference))
     keep, made = kept_beside(options.reference), tools(options.models, options.device)
     still = observe(reference[None], options.reference, made, {"poses"}, keep=keep, what="reference")
-    return Opened(options.reference, 1, None, Motion(keypoints=still.fields, canvas=still.size))
+    return Opened(options.reference, 1, None, **_found(still, still.size))
 
 
 def working_size(picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "_ _ 3"]:

@@ -77,7 +77,7 @@ def read_torch(path: Path) -> tuple[dict[str, LazyTensor], list[str]]:
             )
     try:
         with zipfile.ZipFile(path) as archive:
-            root = _unpickle(path, archive)
+            root = unpickle(path, archive)
     except Refused as error:
         raise InputError(
             f"checkpoint {path} holds a pickle that asks for {error}, which could run code; nothing of it was run: "
@@ -107,7 +107,11 @@ def _state_dict(path: Path, root: Any) -> tuple[dict[str, LazyTensor], list[str]
     return tensors, others + [str(key) for key in root if key not in tensors]
 
 
-def _unpickle(path: Path, archive: zipfile.ZipFile) -> Any:
+def unpickle(path: Path, archive: zipfile.ZipFile, others: Mapping[str, type] | None = None) -> Any:
+    """What a file that torch.save wrote holds, its tensors lazy.
+
+    others: classes to make objects of, by the full names that the pickle has for them.
+    """
     names = archive.namelist()
     pickles = [name for name in names if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(pickles) != 1:
@@ -128,7 +132,7 @@ def _unpickle(path: Path, archive: zipfile.ZipFile) -> Any:
         return Storage(path, offset, dtype, count)
 
     with archive.open(pickles[0]) as file:
-        return _Unpickler(file, storage).load()
+        return _Unpickler(file, storage, others or {}).load()
 
 
 def _data_offset(path: Path, record: zipfile.ZipInfo) -> int:
@@ -144,7 +148,7 @@ class _Unpickler(pickle.Unpickler):
     """Looks names up in this file's tables and nowhere else. What it hands out is made anew for each file, so that
     a pickle that sets attributes on it changes nothing that lasts."""
 
-    def __init__(self, file, storage: Callable[[str, np.dtype, int], Storage]):
+    def __init__(self, file, storage: Callable[[str, np.dtype, int], Storage], others: Mapping[str, type]):
         super().__init__(file, encoding="utf-8")
         self._storage = storage
         self._bystander = _bystander_class()
@@ -153,6 +157,7 @@ class _Unpickler(pickle.Unpickler):
             "torch._utils._rebuild_tensor_v2": lambda *args: _tensor(*args[:4]),
             "torch._utils._rebuild_parameter": lambda data, *_: data,
             "collections.OrderedDict": type("OrderedDict", (collections.OrderedDict,), {}),
+            **others,
         }
 
     def find_class(self, module: str, name: str) -> Any:

@@ -54,7 +54,7 @@ class FaceDetector(Protocol):
 
     identity: str
 
-    def faces(self, frames: Frames, report: Report = silent) -> list[Float[np.ndarray, "faces 4"]]:
+    def faces(self, frames: Frames, report: Report = silent) -> list[Float[np.ndarray, "_faces 4"]]:
         """The boxes (x0, y0, x1, y1) of every frame's faces, the surest first."""
         ...
 

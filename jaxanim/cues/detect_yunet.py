@@ -27,7 +27,7 @@ class YunetFaces:
             raise InputError(f"face detector {path} cannot be read as YuNet: {error}") from None
         self.identity = f"yunet {file_hash(Path(path))}"
 
-    def faces(self, frames: Frames, report: Report = silent) -> list[Float[np.ndarray, "faces 4"]]:
+    def faces(self, frames: Frames, report: Report = silent) -> list[Float[np.ndarray, "_faces 4"]]:
         """The boxes (x0, y0, x1, y1) of every frame's faces, the surest first."""
         height, width = frames.shape[1:3]
         self._detector.setInputSize((width, height))

@@ -13,10 +13,13 @@ from jaxtyping import Float
 
 from jaxanim.cues import openpose
 from jaxanim.cues.align import Similarity, align_masks, align_poses, covering, points_box
+from jaxanim.cues.densepose import colored
 from jaxanim.cues.densepose_from_pose import densepose_from_pose
 from jaxanim.cues.detect import FaceDetector, Frames, Masker, Masks, PoseDetector, Report, silent
 from jaxanim.cues.detections import remember
 from jaxanim.cues.driving import Labels
+from jaxanim.cues.skeleton_drawing import human_graph
+from jaxanim.cues.skeleton_extraction import extract, join
 from jaxanim.errors import InputError
 from jaxanim.media.cuts import cuts
 from jaxanim.media.keypoints import BODY, Fields
@@ -48,12 +51,14 @@ class Shot:
       fields: the main person's points, [frames, 1, points, 3] by OpenPose's field names.
       masks: 255 where it is.
       face_boxes: of the main person.
+      parts: DensePose's part numbers, where they are given rather than drawn of the points.
     """
 
     frames: Frames
     fields: Fields | None = None
     masks: Masks | None = None
     face_boxes: Boxes | None = None
+    parts: Masks | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -141,7 +146,7 @@ def _prompt(fields: Fields) -> tuple[int, Boxes]:
 
 
 def one_face(
-    each: list[Float[np.ndarray, "faces 4"]],
+    each: list[Float[np.ndarray, "_faces 4"]],
     fields: Fields | None,
     masks: Masks | None,
     source: str | os.PathLike,
@@ -209,16 +214,22 @@ def moved(shot: Shot, by: Similarity, size: tuple[int, int]) -> Shot:
         shot.fields and {name: by.points(points) for name, points in shot.fields.items()},
         None if shot.masks is None else by.pictures(shot.masks, size),
         None if shot.face_boxes is None else by.boxes(shot.face_boxes),
+        None if shot.parts is None else by.pictures(shot.parts, size),
     )
 
 
 def labels_of(shot: Shot) -> Labels:
-    """All that is known of a shot, as cues."""
+    """All that is known of a shot, as cues; the skeleton of what has no points known is that of its masks."""
     pictures, known = {"video": shot.frames}, {}
     if shot.fields is not None:
         known["keypoints"] = openpose.keypoints_of(shot.fields)
         pictures["openpose"] = openpose.draw(known["keypoints"], shot.size)
         pictures["densepose"] = densepose_from_pose(shot.fields[BODY], shot.size)
+        known["graph"] = human_graph(known["keypoints"])
+    elif shot.masks is not None:
+        known["graph"] = join([extract(mask > 127) for mask in shot.masks])
+    if shot.parts is not None:
+        pictures["densepose"] = colored(shot.parts)
     return Labels(pictures, masks=shot.masks, face_boxes=shot.face_boxes, **known)
 
 

@@ -16,6 +16,7 @@ from jaxanim.media.video import read_video, write_video
 from sample import animate, prepare
 from tests.cues import detectors
 
+RGB = {"crf": 0, "pixel_format": "rgb24"}
 FINE = {"crf": 0, "pixel_format": "yuv444p"}
 # The reference's figure is half as large as the video's, and elsewhere.
 HEIGHT, TOP, CENTRE = 90, 20, 60
@@ -118,6 +119,32 @@ def test_masks_align_too_and_come_along(command, made, tmp_path):
     moved, _ = read_video(tmp_path / "out" / "mask.mp4")
     assert np.abs(moved[:, ..., 0].astype(int) - still[..., 0]).mean() < 8
     chex.assert_trees_all_equal(read_image(tmp_path / "out" / "reference_mask.png"), still)
+
+
+def test_a_part_map_of_the_video_is_coloured_and_moved_with_it(command, made, tmp_path):
+    """DensePose's numbers, without any detector; and the same as an animation's motion."""
+    parts = np.zeros((6, 240, 200), np.uint8)
+    for k in range(24):
+        parts[:, 30 + 7 * k : 36 + 7 * k, 80:120] = k + 1
+    write_video(tmp_path / "parts.mkv", np.repeat(10 * parts[..., None], 3, -1), **RGB)
+    given = {"densepose": tmp_path / "parts.mkv", "align": "none", "models": None}
+    assert prepare.main(command(system="magicanimate", **given)) == 0
+    found = part_ids(read_video(tmp_path / "out" / "densepose.mp4")[0])
+    rows = np.rint((np.array([33 + 7 * k for k in range(24)])) * 128 / 240).astype(int)
+    chex.assert_trees_all_equal(found[0, rows, 48], np.arange(1, 25, dtype=np.uint8))
+    assert (found[:, :, :20] == 0).all()
+    write_video(tmp_path / "short.mkv", np.repeat(10 * parts[:4, ..., None], 3, -1), **RGB)
+    assert prepare.main(command(system="magicanimate", **given | {"densepose": tmp_path / "short.mkv"})) == 2
+
+
+def test_a_part_map_in_numbers_animates(made, tiny, tmp_path):
+    parts = np.zeros((4, 128, 96), np.uint8)
+    for k in range(24):
+        parts[:, 4 + 5 * k : 8 + 5 * k, 30:60] = k + 1
+    write_video(tmp_path / "parts.mkv", np.repeat(parts[..., None], 3, -1), **RGB)
+    words = ["--reference", made[0] / "reference.png", "--motion", tmp_path / "parts.mkv", "--weights", tiny[0]]
+    assert animate.main(list(map(str, [*words, "--out", tmp_path / "out.mp4"]))) == 0
+    assert tiny[1][0]["shape"] == (4, 72, 56, 3)
 
 
 def test_an_ordinary_video_animates_with_one_command(command, made, tiny, tmp_path, capsys):
