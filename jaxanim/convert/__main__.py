@@ -9,6 +9,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from jaxanim.convert.program import check_free, describe, names_table, plan_conversion, write_conversion
+from jaxanim.convert.source import Reading
 from jaxanim.ending import ends_well, stop_at_once
 from jaxanim.errors import InputError
 
@@ -61,10 +62,19 @@ def _parser() -> argparse.ArgumentParser:
         "--dtype", help="float16, bfloat16 or float32 for every tensor (what the checkpoint has, if that is one)"
     )
     parser.add_argument("--base", metavar="PATH", type=Path, help="Stable Diffusion 1.5, in any of its forms")
-    parser.add_argument("--vae", metavar="PATH", type=Path, help="an autoencoder in place of the checkpoint's own")
+    parser.add_argument(
+        "--vae", metavar="PATH", type=Path, help="an autoencoder for the checkpoint's own, or for lack of one"
+    )
     parser.add_argument(
         "--tokenizer", metavar="DIR", type=Path,
-        help="folder with vocab.json and merges.txt (the one that comes with the checkpoint or its base)",
+        help="folder with vocab.json and merges.txt, or tokenizer.json (the checkpoint's or its base's own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--variant", metavar="NAME", help="which files of SRC, as fp16 (the plain ones, or fp16, or the only ones)"
+    )
+    parser.add_argument(
+        "--skip", metavar="PATTERN", action="append", default=[],
+        help="leave out the tensors of these names, as 'model_ema.*'; may be given again",
     )  # fmt: skip
     parser.add_argument("--names", action="store_true", help="also print every tensor's old and new name")
     parser.add_argument("--check", action="store_true", help="only recognise and check names and shapes")
@@ -75,7 +85,14 @@ def run(arguments: Sequence[str]) -> None:
     """The program; raises InputError for anything it cannot do."""
     args = _parser().parse_args(arguments)
     check_free(args.dst)
-    conversion = plan_conversion(args.src, base=args.base, vae=args.vae, tokenizer=args.tokenizer, dtype=args.dtype)
+    conversion = plan_conversion(
+        args.src,
+        base=args.base,
+        vae=args.vae,
+        tokenizer=args.tokenizer,
+        dtype=args.dtype,
+        reading=Reading(args.variant, tuple(args.skip)),
+    )
     print(f"{args.src} is {describe(conversion)}", flush=True)
     if args.names:
         print(names_table(conversion), flush=True)

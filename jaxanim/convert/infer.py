@@ -39,6 +39,18 @@ ADAPTER_FIXED = {"motion_transformer_layers_per_mid_block": 1, "motion_mid_block
 T5_FIXED = {"feed_forward_proj": "gated-gelu"}
 
 
+# UNets of other tasks, by the channels that they take; what makes pictures from noise takes latents alone.
+OTHER_INPUTS = {5: "depth", 7: "an upscaler's picture", 8: "a picture to edit", 9: "a masked picture (inpainting)"}
+
+
+def _check_channels(shapes: "Shapes", what: str, key: str, channels: int, expected: int, means: str = "") -> None:
+    if channels != expected:
+        raise InputError(
+            f"checkpoint {shapes.path}: {key} takes {channels} channels{means}; the {what} that can be converted "
+            f"has {expected}"
+        )
+
+
 class Shapes:
     """Shapes by name, with an InputError for a missing one."""
 
@@ -83,6 +95,9 @@ def unet(path: Path, tensors: Tensors, json: Json) -> UNetConfig:
     fields = _encoder(shapes, json)
     levels = len(fields["block_out_channels"])
     out = shapes("conv_out.weight", 4)[0] if "conv_out.weight" in tensors else fields["in_channels"]
+    taken = fields["in_channels"]
+    means = f", its latents and {OTHER_INPUTS[taken]}" if taken in OTHER_INPUTS else ""
+    _check_channels(shapes, "UNet", "conv_in.weight", taken, out if taken not in OTHER_INPUTS else 4, means)
     kinds = (shapes.has(f"up_blocks.{i}.attentions.") for i in range(levels))
     kinds = tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in kinds)
     return _made(path, "UNet", UNetConfig, **fields, out_channels=out, up_block_types=kinds)
@@ -94,6 +109,11 @@ def controlnet(path: Path, tensors: Tensors, json: Json) -> ControlNetConfig:
     first = shapes("controlnet_cond_embedding.conv_in.weight", 4)
     steps = range(1, shapes.count(r"controlnet_cond_embedding\.blocks\.(\d+)\."), 2)
     widths = (shapes(f"controlnet_cond_embedding.blocks.{i}.weight", 4)[0] for i in steps)
+    _check_channels(shapes, "ControlNet", "controlnet_cond_embedding.conv_in.weight", first[1], 3)
+    taken = shapes("conv_in.weight", 4)[1]
+    if taken in OTHER_INPUTS:
+        means = f", latents and {OTHER_INPUTS[taken]}"
+        _check_channels(shapes, "ControlNet", "conv_in.weight", taken, 4, means)
     return _made(
         path, "ControlNet", ControlNetConfig, **_encoder(shapes, json),
         conditioning_channels=first[1], conditioning_embedding_out_channels=(first[0], *widths),
@@ -180,6 +200,8 @@ def vae(path: Path, tensors: Tensors, json: Json) -> VAEConfig:
     _check_fixed(path, "autoencoder", json, VAE_FIXED)
     levels = shapes.count(r"encoder\.down_blocks\.(\d+)\.")
     widths = tuple(shapes(f"encoder.down_blocks.{i}.resnets.0.conv1.weight", 4)[0] for i in range(levels))
+    for key, axis in (("encoder.conv_in.weight", 1), ("decoder.conv_out.weight", 0)):
+        _check_channels(shapes, "autoencoder", key, shapes(key, 4)[axis], 3)
     config = _made(
         path, "autoencoder", VAEConfig,
         in_channels=shapes("encoder.conv_in.weight", 4)[1],

@@ -68,7 +68,7 @@ class Part(NamedTuple):
 
 def find_parts(source: Source) -> list[Part]:
     """The networks in a source; raises InputError where a name belongs to none, or no network is known by it."""
-    dropped = dict.fromkeys(source.others, "no tensor: the trainer's own state")
+    dropped = dict.fromkeys(source.others, "no tensor: the trainer's own state") | dict(source.skipped)
     if all(key.startswith("module.") for key in source.tensors):  # saved from inside a data-parallel wrapper
         bare = {key.removeprefix("module."): tensor for key, tensor in source.tensors.items()}
         source = dataclasses.replace(source, tensors=bare)
@@ -94,7 +94,10 @@ def _model_parts(source: Source, dropped: dict[str, str]) -> list[Part]:
             unknown.append(key)
     if unknown:
         _refuse_foreign(source.path, unknown)
-        raise InputError(f"checkpoint {source.path} holds {count(unknown)} that belong to no network known here")
+        raise InputError(
+            f"checkpoint {source.path} holds {count(unknown)} that belong to no network known here; --skip leaves "
+            "out what is not needed"
+        )
     parts = []
     for prefix, tensors in groups.items():
         network, naming = _signature(source.path, tensors)

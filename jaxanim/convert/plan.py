@@ -75,7 +75,8 @@ def make_plan(network: str, config: Any, parts: tuple[Part, ...], dtype: np.dtyp
     if homeless:
         where = homeless[0][0]
         raise InputError(
-            f"checkpoint {where} holds {count([name for _, name in homeless])} with no place in the {network}"
+            f"checkpoint {where} holds {count([name for _, name in homeless])} with no place in the {network}; "
+            "--skip leaves out what is not needed"
         )
     if missing := [path for path in expected if path not in leaves]:
         raise InputError(

@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxanim.convert.plan import Plan, make_plan, stored_dtype
+from jaxanim.convert.source import AS_IS, Reading
 from jaxanim.convert.systems import Whole, assemble, title
 from jaxanim.errors import InputError
 from jaxanim.media.files import atomic_folder, check_space
 from jaxanim.weights import write_weights
 
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+TOKENIZER_FILES = (
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
 
 
 class Conversion(NamedTuple):
@@ -40,20 +47,22 @@ def plan_conversion(
     vae: Path | None = None,
     tokenizer: Path | None = None,
     dtype: str | None = None,
+    reading: Reading = AS_IS,
 ) -> Conversion:
     """Recognises a checkpoint and checks that all of it fits, reading names and shapes alone.
 
     Args:
       src: a file or folder.
       base: Stable Diffusion 1.5 for what comes without it.
-      vae: an autoencoder to take in place of the checkpoint's own.
-      tokenizer: a folder with vocab.json and merges.txt.
+      vae: an autoencoder to take in place of the checkpoint's own, or for lack of one.
+      tokenizer: a folder with vocab.json and merges.txt, or tokenizer.json.
+      reading: which files of `src`, and which tensors in them.
       dtype: "float16", "bfloat16" or "float32"; None keeps what is stored.
 
     Raises InputError for anything that cannot be converted whole.
     """
     target = stored_dtype(dtype)
-    whole = assemble(src, base, vae, tokenizer)
+    whole = assemble(src, base, vae, tokenizer, reading)
     plans = (make_plan(name, config, parts, target) for name, (config, parts) in whole.networks.items())
     return Conversion(whole, tuple(plans))
 

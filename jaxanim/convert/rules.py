@@ -47,13 +47,22 @@ def rename(path: Path, what: str, tensors: Tensors, rules: Rules, drops: Drops =
         else:
             renamed[names[0]] = tensor
     if unknown:
-        raise InputError(f"checkpoint {path} holds {count(unknown)} that belong to no {what} known here")
+        raise InputError(
+            f"checkpoint {path} holds {count(unknown)} that belong to no {what} known here; --skip leaves out what "
+            "is not needed"
+        )
     return Renamed(renamed, dropped)
 
 
 def count(keys: Sequence[str]) -> str:
-    """`keys` in words for a message: how many, and the first."""
-    return f"a tensor {keys[0]!r}" if len(keys) == 1 else f"{len(keys)} tensors, such as {keys[0]!r},"
+    """`keys` in words for a message: how many, and the first of them."""
+    if len(keys) == 1:
+        return f"a tensor {keys[0]!r}"
+    few = ", ".join(map(repr, keys[:_LISTED]))
+    return f"{len(keys)} tensors, {few}," if len(keys) <= _LISTED else f"{len(keys)} tensors, such as {few},"
+
+
+_LISTED = 6
 
 
 def modules(pairs: Mapping[str, str]) -> Rules:

@@ -1,8 +1,10 @@
 """Checkpoints on disk: which files a path means, and the tensors in them, unread."""
 
 import dataclasses
+import fnmatch
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,34 @@ from jaxanim.tensor_file import LazyTensor, read_tensors
 
 # In order of preference; PyTorch's own files come last because safetensors cannot hold code.
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model", "open_clip_pytorch_model")
-SUFFIXES = (".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin", ".pth", ".ckpt")
+SUFFIXES = (".safetensors", ".bin", ".pth", ".ckpt")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pth", ".pt", ".th")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What a user says about the files of a checkpoint.
+
+    Attributes:
+      variant: which of several sets of files, as their names say it: "fp16" in model.fp16.safetensors and
+        model.safetensors.index.fp16.json. None takes the plain one, or else fp16's, or else the only one.
+      skip: patterns (`fnmatch`) of the names of tensors to leave out.
+    """
+
+    variant: str | None = None
+    skip: tuple[str, ...] = ()
+
+    def dropped(self, names: Iterable[str]) -> dict[str, str]:
+        """Of these names those to leave out, with the reason."""
+        return {
+            name: f"as --skip {pattern!r} says"
+            for pattern in reversed(self.skip)
+            for name in names
+            if fnmatch.fnmatchcase(name, pattern)
+        }
+
+
+AS_IS = Reading()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,43 +53,88 @@ class Source:
       tensors: by PyTorch name.
       config: the folder's config.json, or empty.
       others: names of what a PyTorch file held beside tensors.
+      skipped: names left out as the user said, with the reason.
     """
 
     path: Path
     tensors: Mapping[str, LazyTensor]
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     others: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, reading: Reading = AS_IS) -> Source:
     """Opens a weights file, or a folder with one (whole or in shards) and perhaps a config.json.
 
     Raises InputError, naming the file, where there is none, a shard is missing, or one is damaged.
     """
+    source = _open(path, reading.variant)
+    skipped = reading.dropped(source.tensors)
+    kept = {name: tensor for name, tensor in source.tensors.items() if name not in skipped}
+    if not kept:
+        raise InputError(f"--skip leaves nothing of checkpoint {path}; all of its tensors match")
+    return dataclasses.replace(source, tensors=kept, skipped=skipped)
+
+
+def _open(path: Path, variant: str | None) -> Source:
     if not path.exists():
         raise InputError(f"checkpoint {path} does not exist; name a weights file or a folder that holds one")
     if path.is_file():
         return _open_file(path)
-    weights = find_weights(path)
+    weights = find_weights(path, variant)
     if weights is None:
         raise InputError(f"folder {path} holds no weights file; it should hold one such as {STEMS[0]}.safetensors")
     config = read_json(path / "config.json") if (path / "config.json").is_file() else {}
-    source = _open_shards(weights) if weights.name.endswith(".index.json") else _open_file(weights)
+    source = _open_shards(weights) if weights.suffix == ".json" else _open_file(weights)
     return dataclasses.replace(source, path=path, config=config)
 
 
-def find_weights(folder: Path) -> Path | None:
-    """The weights file of one network's folder, or the index of its shards; None where there is none."""
+def find_weights(folder: Path, variant: str | None = None) -> Path | None:
+    """The weights file of one network's folder, or the index of its shards; None where there is none.
+
+    Raises InputError where several may be meant, or there is none of the variant.
+    """
+    names = [path.name for path in sorted(folder.iterdir()) if path.is_file()]
+    every: set[str] = set()
     for suffix in SUFFIXES:
         for stem in STEMS:
-            for name in (f"{stem}{suffix}", f"{stem}{suffix}.index.json"):
-                if (folder / name).is_file():
-                    return folder / name
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in WEIGHT_SUFFIXES and path.is_file()]
+            found = _variants(names, stem, suffix)
+            every |= found.keys() - {""}
+            if variant is not None:
+                chosen = found.get(variant)
+            else:
+                others = [name for name in found if name]
+                chosen = found.get("") or found.get("fp16") or (found[others[0]] if len(others) == 1 else None)
+                if chosen is None and others:
+                    raise InputError(
+                        f"folder {folder} holds the variants {', '.join(others)}; name the one meant with --variant"
+                    )
+            if chosen is not None:
+                return folder / chosen
+    files = [name for name in names if Path(name).suffix in WEIGHT_SUFFIXES]
+    if variant is not None and (files or every):
+        there = ", ".join(sorted(every)) or "none"
+        raise InputError(f"--variant is {variant!r}, of which folder {folder} has no files; its variants: {there}")
     if len(files) > 1:
-        names = ", ".join(path.name for path in files)
-        raise InputError(f"folder {folder} holds several weights files: {names}; name the one that is meant")
-    return files[0] if files else None
+        raise InputError(
+            f"folder {folder} holds several weights files: {', '.join(files)}; name the one that is meant"
+        )
+    return folder / files[0] if files else None
+
+
+def _variants(names: Sequence[str], stem: str, suffix: str) -> dict[str, str]:
+    """The file or index of every variant of a stem's weights, by the variant's name; "" is the plain one."""
+    forms = (
+        rf"{re.escape(stem)}(?:\.([\w-]+?))?(?<!-of-\d{{5}}){re.escape(suffix)}",
+        rf"{re.escape(stem)}(?:\.([\w-]+?))?{re.escape(suffix)}\.index\.json",
+        rf"{re.escape(stem)}{re.escape(suffix)}\.index\.([\w-]+)\.json",
+    )
+    found: dict[str, str] = {}
+    for form in forms:
+        for name in names:
+            if match := re.fullmatch(form, name):
+                found.setdefault(match[1] or "", name)
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """What a path holds as a whole, and the weights folder that becomes of it."""
 
 import dataclasses
+import fnmatch
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxanim.convert import infer
 from jaxanim.convert.parts import Part, find_parts
-from jaxanim.convert.source import find_weights, open_source, read_json
+from jaxanim.convert.source import AS_IS, Reading, find_weights, open_source, read_json
 from jaxanim.diffusion.betas import Betas
 from jaxanim.errors import InputError
 from jaxanim.systems.base import Entry, entries
@@ -40,7 +41,7 @@ class Whole:
       system: its name in the folder's config.json.
       networks: config and parts of each network; a UNet with motion modules has two parts.
       settings: stored beside the networks (`jaxanim.weights.load_settings`).
-      tokenizer: a folder with vocab.json and merges.txt, where there is one.
+      tokenizer: a folder with vocab.json and merges.txt, or tokenizer.json, where there is one.
     """
 
     system: str
@@ -49,27 +50,37 @@ class Whole:
     tokenizer: Path | None
 
 
-def assemble(src: Path, base: Path | None, vae: Path | None, tokenizer: Path | None) -> Whole:
-    """Recognises `src` and adds to it what the other paths give.
+def assemble(
+    src: Path, base: Path | None, vae: Path | None, tokenizer: Path | None, reading: Reading = AS_IS
+) -> Whole:
+    """Recognises `src`, of which `reading` says more, and adds to it what the other paths give.
 
     Raises InputError where something is missing, too much or does not fit.
     """
     if (src / "config.json").is_file() and read_json(src / "config.json").get("format") is not None:
         raise InputError(f"{src} is a weights folder of jaxanim's already; it needs no converting")
-    parts = _by_network(src, read_parts(src))
+    parts = _by_network(src, read_parts(src, reading))
+    _check_skipped(src, reading, parts)
     system = _system(set(parts))
     found = _diffusion(src), _tokenizer(src)
     if base is not None:
         parts, system, found = _with_base(src, system, parts, base, found)
     if vae is not None:
-        if "vae" not in parts or len(parts) == 1:
-            raise InputError(f"--vae is {vae}, but {src} is {title(system)}, no whole model with one to replace")
+        if "unet" not in parts:
+            raise InputError(f"--vae is {vae}, but {src} is {title(system)}, no model that works with one")
         parts["vae"] = _only(vae, "vae")
+        system = _system(set(parts)) if system == "unet" else system
     told = entries().get(system)
     whole = told is not None and told.release is not None and bool(told.release.folders)
     if whole and (missing := [name for name in BASE_NETWORKS if name not in parts]):
         raise InputError(
             f"{src} is {told.title}, without {', '.join(missing)}; name Stable Diffusion 1.5 with --base"
+        )
+    if system == "stable_diffusion" and (missing := [name for name in BASE_NETWORKS if name not in parts]):
+        ways = "--vae or --base" if missing == ["vae"] else "--base"
+        raise InputError(
+            f"{src} comes without {' and '.join(FAMILIES[name] for name in missing)}, which {title(system)} needs; "
+            f"complete it with {ways}"
         )
     networks = _networks(parts)
     _check_fit(networks)
@@ -78,30 +89,39 @@ def assemble(src: Path, base: Path | None, vae: Path | None, tokenizer: Path | N
     folder = _checked_tokenizer(tokenizer) if tokenizer is not None else folder
     if needs_tokenizer and folder is None:
         raise InputError(
-            f"{src} comes without its tokenizer, which {title(system)} needs; name a folder with vocab.json and "
-            "merges.txt (CLIP ViT-L/14's) with --tokenizer"
+            f"{src} comes without its tokenizer, which {title(system)} needs; name a folder with CLIP ViT-L/14's "
+            "vocab.json and merges.txt, or tokenizer.json, with --tokenizer"
         )
     return Whole(system, networks, _settings(system, diffusion), folder if needs_tokenizer else None)
 
 
-def read_parts(path: Path) -> list[Part]:
+def _check_skipped(src: Path, reading: Reading, parts: Mapping[str, Part]) -> None:
+    """Raises InputError for a --skip that leaves nothing out."""
+    names = [name for part in parts.values() for name in part.dropped]
+    for pattern in reading.skip:
+        if not fnmatch.filter(names, pattern):
+            raise InputError(f"--skip is {pattern!r}, which matches no tensor's name in {src}")
+
+
+def read_parts(path: Path, reading: Reading = AS_IS) -> list[Part]:
     """The networks under a path: folders of a system's release, a diffusers pipeline, or one network."""
     for entry in _released():
         if entry.release.folders and all((path / name).is_dir() for name in entry.release.folders):
-            return [part for name in entry.release.folders for part in find_parts(open_source(path / name))]
+            sources = (open_source(path / name, reading) for name in entry.release.folders)
+            return [part for source in sources for part in find_parts(source)]
     folders = [name for name in PIPELINE if (path / name).is_dir()]
     # Some pipelines' folders hold the same model as single files too.
-    if folders and ((path / "model_index.json").is_file() or find_weights(path) is None):
+    if folders and ((path / "model_index.json").is_file() or find_weights(path, reading.variant) is None):
         parts = []
         for folder in folders:
-            for part in find_parts(open_source(path / folder)):
+            for part in find_parts(open_source(path / folder, reading)):
                 if part.network != PIPELINE[folder]:
                     raise InputError(
                         f"folder {path / folder} holds {FAMILIES[part.network]}; it should hold its {folder}"
                     )
                 parts.append(part)
         return parts
-    return find_parts(open_source(path))
+    return find_parts(open_source(path, reading))
 
 
 def title(system: str) -> str:
@@ -143,7 +163,7 @@ def _system(names: set[str]) -> str:
 def _with_base(src, system, parts, base, found):
     told = _told(set(parts))  # a first stage may hold one network alone
     system = system if told is None else told.name
-    if told is None and system not in ("motion", "controlnet"):
+    if told is None and system not in ("motion", "controlnet", "unet", "stable_diffusion"):
         raise InputError(f"--base is {base}, but {src} is {title(system)}, which is not built on another model")
     others = _by_network(base, read_parts(base))
     if missing := [name for name in BASE_NETWORKS if name not in others]:
@@ -153,7 +173,7 @@ def _with_base(src, system, parts, base, found):
     parts = {name: others[name] for name in BASE_NETWORKS} | parts
     diffusion, tokenizer = found
     found = diffusion or _diffusion(base), tokenizer or _tokenizer(base)
-    return parts, "animatediff" if system == "motion" else system, found
+    return parts, {"motion": "animatediff", "unet": "stable_diffusion"}.get(system, system), found
 
 
 def _only(path: Path, network: str) -> Part:
@@ -223,11 +243,18 @@ def _diffusion(path: Path) -> Betas | None:
 
 def _tokenizer(path: Path) -> Path | None:
     folder = path / "tokenizer"
-    return folder if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file() else None
+    return folder if _holds_tokenizer(folder) else None
+
+
+def _holds_tokenizer(folder: Path) -> bool:
+    pair = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    return pair or (folder / "tokenizer.json").is_file()
 
 
 def _checked_tokenizer(folder: Path) -> Path:
     for place in (folder, folder / "tokenizer"):
-        if (place / "vocab.json").is_file() and (place / "merges.txt").is_file():
+        if _holds_tokenizer(place):
             return place
-    raise InputError(f"--tokenizer is {folder}, which lacks vocab.json or merges.txt; both should be there")
+    raise InputError(
+        f"--tokenizer is {folder}, which lacks vocab.json or merges.txt; both should be there, or tokenizer.json"
+    )

@@ -189,7 +189,7 @@ def test_options_are_checked(tmp_path, capsys, states):
     for options, message in {
         ("--dtype", "int8"): "dtype is 'int8'; it should be one of float16, bfloat16, float32",
         ("--base", src): "autoencoder, which is not built on another model",
-        ("--vae", src): "no whole model with one to replace",
+        ("--vae", src): "no model that works with one",
         ("--tokenizer", str(tmp_path)): "lacks vocab.json or merges.txt",
         ("--nonsense",): "unrecognized arguments: --nonsense",
     }.items():
