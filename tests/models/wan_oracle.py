@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxanim.convert.layout import from_torch
 from jaxanim.models.wan.config import WanConfig
+from jaxanim.models.wan.vae_config import WanVAEConfig
 from tests.models import sd_oracle as oracle
 from tests.models.sd_oracle import diffusers, torch
 
@@ -58,3 +59,32 @@ def per_token(config, t, clean, height, width):
     tokens = (height // config.patch_size[1]) * (width // config.patch_size[2])
     times = np.where(clean, 0.0, np.asarray(t)[:, None]).astype(np.float32)
     return torch.from_numpy(np.repeat(times, tokens, axis=1))
+
+
+TINY_VAE = WanVAEConfig(
+    base_dim=4, decoder_base_dim=6, z_dim=5, dim_mult=(1, 2, 2), temporal_downsample=(True, True), num_res_blocks=1,
+    latents_mean=(0.1, -0.2, 0.3, 0.0, -0.5), latents_std=(0.5, 1.5, 1.0, 2.0, 0.7),
+)  # fmt: skip
+
+
+def make_vae(config, seed=0):
+    net = diffusers.AutoencoderKLWan(
+        base_dim=config.base_dim, decoder_base_dim=config.decoder_base_dim, z_dim=config.z_dim,
+        dim_mult=list(config.dim_mult), num_res_blocks=config.num_res_blocks,
+        temperal_downsample=list(config.temporal_downsample), is_residual=True,
+        in_channels=config.in_channels * config.patch_size**2, out_channels=config.in_channels * config.patch_size**2,
+        patch_size=config.patch_size if config.patch_size > 1 else None,
+        latents_mean=list(config.latents_mean), latents_std=list(config.latents_std),
+        scale_factor_spatial=config.downscale, scale_factor_temporal=config.frames_per_latent,
+    )  # fmt: skip
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(seed)
+        for name, p in net.named_parameters():
+            noise = torch.randn(p.shape, generator=generator)
+            if name.endswith("gamma"):
+                p.copy_(1 + 0.2 * noise)
+            elif p.ndim == 1:
+                p.copy_(0.2 * noise)
+            else:
+                p.copy_(noise / p[0].numel() ** 0.5)
+    return net.eval()

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from jax.typing import DTypeLike
 
 from jaxanim.errors import InputError
+from jaxanim.models.network import Network, example
 from jaxanim.nn.stack import check_remat
+from jaxanim.stored import register_config
 
 
+@register_config
 @dataclass(frozen=True)
 class WanConfig:
     """diffusers' field names; the defaults are Wan2.2-TI2V-5B's (4,999,787,712 parameters).
@@ -59,3 +62,10 @@ class WanConfig:
         and for width, and the rest for time."""
         side = 2 * (self.attention_head_dim // 6)
         return self.attention_head_dim - 2 * side, side, side
+
+    def network(self, role: str) -> Network:
+        """See `jaxanim.models.network.NetworkConfig`."""
+        from jaxanim.models.wan.transformer import WanTransformer
+
+        latents = example(1, *self.patch_size, self.in_channels)
+        return Network(WanTransformer(self), (latents, example(1), example(1, 1, self.text_dim)))
