@@ -22,8 +22,9 @@ FILES = ("config.json", "metrics.jsonl", "loss.png")
 
 def check_reads(experiment: Experiment, workdir: Path) -> None:
     """Raises InputError where the run would write over something that the experiment reads, or it is not there."""
-    if experiment.init_from is not None and not has_checkpoint(Path(experiment.init_from)):
-        raise InputError(f"init_from {experiment.init_from} is not the working folder of a run: it has no checkpoints")
+    start = experiment.init_from
+    if start is not None and not has_checkpoint(Path(start)):
+        raise InputError(f"init_from {start} is not the working folder of a run: it has no checkpoints")
     written = {f"{name} of the working folder": workdir / name for name in (*FOLDERS, *FILES)}
     check_outputs(written, paths_in(experiment))
 
