@@ -28,6 +28,8 @@ SRC is recognised by the names and shapes in it. It may be
                           needs --base
   MagicPose               MagicDance's model_state-*.th; --base adds what the file lacks
   SD Image Variations     the diffusers folder
+  Wan2.2-TI2V-5B          its transformer (shards, PoseAnything's too) or autoencoder (Wan2.2_VAE.pth), official or
+                          diffusers' names, each by itself
 
 Every tensor has to find its place and every place its tensor, in its exact shape; what is left out on purpose is
 listed with the reason. PyTorch's pickles are read without running anything in them. One tensor is in memory at a

@@ -74,7 +74,8 @@ class Shapes:
         return any(key.startswith(prefix) for key in self.tensors)
 
 
-def _check_fixed(path: Path, what: str, json: Json, fixed: Json) -> None:
+def check_fixed(path: Path, what: str, json: Json, fixed: Json) -> None:
+    """Raises InputError where a config.json has another value than the network that can be converted."""
     for name, value in fixed.items():
         if name in json and json[name] != value:
             raise InputError(
@@ -82,7 +83,8 @@ def _check_fixed(path: Path, what: str, json: Json, fixed: Json) -> None:
             )
 
 
-def _made(path: Path, what: str, cls: type, **fields: Any) -> Any:
+def made(path: Path, what: str, cls: type, **fields: Any) -> Any:
+    """A config; InputError names the checkpoint where its sizes are impossible."""
     try:
         return cls(**fields)
     except (InputError, TypeError) as error:
@@ -100,7 +102,7 @@ def unet(path: Path, tensors: Tensors, json: Json) -> UNetConfig:
     _check_channels(shapes, "UNet", "conv_in.weight", taken, out if taken not in OTHER_INPUTS else 4, means)
     kinds = (shapes.has(f"up_blocks.{i}.attentions.") for i in range(levels))
     kinds = tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in kinds)
-    return _made(path, "UNet", UNetConfig, **fields, out_channels=out, up_block_types=kinds)
+    return made(path, "UNet", UNetConfig, **fields, out_channels=out, up_block_types=kinds)
 
 
 def controlnet(path: Path, tensors: Tensors, json: Json) -> ControlNetConfig:
@@ -114,14 +116,14 @@ def controlnet(path: Path, tensors: Tensors, json: Json) -> ControlNetConfig:
     if taken in OTHER_INPUTS:
         means = f", latents and {OTHER_INPUTS[taken]}"
         _check_channels(shapes, "ControlNet", "conv_in.weight", taken, 4, means)
-    return _made(
+    return made(
         path, "ControlNet", ControlNetConfig, **_encoder(shapes, json),
         conditioning_channels=first[1], conditioning_embedding_out_channels=(first[0], *widths),
     )  # fmt: skip
 
 
 def _encoder(shapes: Shapes, json: Json) -> dict[str, Any]:
-    _check_fixed(shapes.path, shapes.what, json, UNET_FIXED)
+    check_fixed(shapes.path, shapes.what, json, UNET_FIXED)
     levels = shapes.count(r"down_blocks\.(\d+)\.resnets\.")
     width, in_channels = shapes("conv_in.weight", 4)[:2]
     widths = tuple(shapes(f"down_blocks.{i}.resnets.0.conv1.weight", 4)[0] for i in range(levels))
@@ -152,7 +154,7 @@ def motion(path: Path, tensors: Tensors, json: Json, positions: int | None) -> U
     frame alone.
     """
     shapes = Shapes(path, "motion module", tensors)
-    _check_fixed(path, "motion adapter", json, ADAPTER_FIXED)
+    check_fixed(path, "motion adapter", json, ADAPTER_FIXED)
     levels = shapes.count(r"down_blocks\.(\d+)\.motion_modules\.")
     widths = tuple(shapes(f"down_blocks.{i}.motion_modules.0.norm.weight", 1)[0] for i in range(levels))
     in_mid = shapes.has("mid_block.")
@@ -170,7 +172,7 @@ def motion(path: Path, tensors: Tensors, json: Json, positions: int | None) -> U
                 f"checkpoint {path} has motion modules of {width} channels; they should divide by "
                 f"{config.heads} heads and {config.norm_num_groups} groups"
             )
-    return _made(
+    return made(
         path, "set of motion modules", UNetConfig, block_out_channels=widths, motion=config,
         layers_per_block=shapes.count(r"down_blocks\.0\.motion_modules\.(\d+)\."),
         down_block_types=_kinds("Down", levels), up_block_types=_kinds("Up", levels)[::-1],
@@ -197,12 +199,12 @@ def with_motion(path: Path, base: UNetConfig, modules: UNetConfig) -> UNetConfig
 def vae(path: Path, tensors: Tensors, json: Json) -> VAEConfig:
     """Of an autoencoder."""
     shapes = Shapes(path, "autoencoder", tensors)
-    _check_fixed(path, "autoencoder", json, VAE_FIXED)
+    check_fixed(path, "autoencoder", json, VAE_FIXED)
     levels = shapes.count(r"encoder\.down_blocks\.(\d+)\.")
     widths = tuple(shapes(f"encoder.down_blocks.{i}.resnets.0.conv1.weight", 4)[0] for i in range(levels))
     for key, axis in (("encoder.conv_in.weight", 1), ("decoder.conv_out.weight", 0)):
         _check_channels(shapes, "autoencoder", key, shapes(key, 4)[axis], 3)
-    config = _made(
+    config = made(
         path, "autoencoder", VAEConfig,
         in_channels=shapes("encoder.conv_in.weight", 4)[1],
         out_channels=shapes("decoder.conv_out.weight", 4)[0],
@@ -224,7 +226,7 @@ def text(path: Path, tensors: Tensors, json: Json) -> CLIPTextConfig:
     """Of CLIP's text encoder."""
     json = json.get("text_config") or json
     shapes = Shapes(path, "CLIP text encoder", tensors)
-    return _made(
+    return made(
         path, "CLIP text encoder", CLIPTextConfig, **_clip(shapes, "text_model", json),
         vocab_size=shapes("text_model.embeddings.token_embedding.weight", 2)[0],
         max_position_embeddings=shapes("text_model.embeddings.position_embedding.weight", 2)[0],
@@ -237,7 +239,7 @@ def vision(path: Path, tensors: Tensors, json: Json) -> CLIPVisionConfig:
     shapes = Shapes(path, "CLIP image encoder", tensors)
     patch = shapes("vision_model.embeddings.patch_embedding.weight", 4)
     side = math.isqrt(shapes("vision_model.embeddings.position_embedding.weight", 2)[0] - 1)
-    return _made(
+    return made(
         path, "CLIP image encoder", CLIPVisionConfig, **_clip(shapes, "vision_model", json),
         projection_dim=shapes("visual_projection.weight", 2)[0],
         num_channels=patch[1], patch_size=patch[2], image_size=side * patch[2],
@@ -260,7 +262,7 @@ def _clip(shapes: Shapes, model: str, json: Json) -> dict[str, Any]:
 def t5(path: Path, tensors: Tensors, json: Json) -> T5Config:
     """Of an encoder of the T5 family; heads are told by the relative positions' table."""
     shapes = Shapes(path, "T5 encoder", tensors)
-    _check_fixed(path, "T5 encoder", json, T5_FIXED)
+    check_fixed(path, "T5 encoder", json, T5_FIXED)
     block = "encoder.block.0.layer"
     own = f"{block}.0.SelfAttention.relative_attention_bias.weight"
     in_every_layer = own in tensors
@@ -268,7 +270,7 @@ def t5(path: Path, tensors: Tensors, json: Json) -> T5Config:
     buckets, heads = shapes(table, 2)
     inner, d_model = shapes(f"{block}.0.SelfAttention.q.weight", 2)
     vocab_size, _ = shapes("shared.weight", 2)
-    return _made(
+    return made(
         path, "T5 encoder", T5Config, vocab_size=vocab_size, d_model=d_model, d_kv=inner // heads,
         d_ff=shapes(f"{block}.1.DenseReluDense.wi_0.weight", 2)[0], num_heads=heads,
         num_layers=shapes.count(r"encoder\.block\.(\d+)\."), relative_attention_num_buckets=buckets,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxanim.convert import infer
-from jaxanim.convert.families import clip, controlnet, motion, t5, unet, vae
+from jaxanim.convert import infer, infer_wan
+from jaxanim.convert.families import clip, controlnet, motion, t5, unet, vae, wan
 from jaxanim.convert.rules import Drops, Renamed, Tensors, count, rename
 from jaxanim.convert.source import Source
 from jaxanim.errors import InputError
@@ -37,6 +37,10 @@ SIGNATURES: Sequence[tuple[str, str, str]] = (
     (r".*motion_modules\.\d+\.proj_in\..+", "motion", "diffusers' names"),
     (r"controlnet_cond_embedding\.conv_in\.weight", "controlnet", "diffusers' names"),
     (r"input_hint_block\.0\.weight", "controlnet", "the original names"),
+    (r"blocks\.0\.self_attn\.norm_q\.weight", "wan_transformer", "Wan's names"),
+    (r"condition_embedder\.time_embedder\.linear_1\.weight", "wan_transformer", "diffusers' names"),
+    (r"encoder\.downsamples\.0\.downsamples\.0\.residual\.0\.gamma", "wan_vae", "Wan's names"),
+    (r"encoder\.down_blocks\.0\.resnets\.0\.norm1\.gamma", "wan_vae", "diffusers' names"),
     (r"encoder\.down_blocks\.0\.resnets\.0\.conv1\.weight", "vae", "diffusers' names"),
     (r"encoder\.down\.0\.block\.0\.conv1\.weight", "vae", "CompVis' names"),
     (r"(text_model\.)?embeddings\.token_embedding\.weight", "text_encoder", "transformers' names"),
@@ -137,7 +141,7 @@ def _signature(path: Path, tensors: Tensors) -> tuple[str, str]:
     _refuse_foreign(path, list(tensors))
     raise InputError(
         f"checkpoint {path} is of no kind known here, with names such as {next(iter(tensors))!r}; it should hold "
-        "Stable Diffusion 1.5, one of its networks, motion modules, MagicAnimate or MagicPose"
+        "Stable Diffusion 1.5, one of its networks, motion modules, MagicAnimate, MagicPose or a network of Wan2.2"
     )
 
 
@@ -173,6 +177,8 @@ _INFER: dict[str, Callable] = {
     "text_encoder": infer.text,
     "image_encoder": infer.vision,
     "t5_encoder": infer.t5,
+    "wan_transformer": infer_wan.transformer,
+    "wan_vae": infer_wan.vae,
 }
 
 
@@ -185,6 +191,11 @@ def _rename(network: str, naming: str, path: Path, tensors: Tensors) -> Renamed:
         rules = t5.transformers if naming == "transformers' names" else t5.wan
         return rename(path, "T5 encoder", tensors, rules(tensors), t5.DROPS)
     native = naming == "diffusers' names"
+    if network == "wan_transformer":
+        rules = wan.TRANSFORMER_DIFFUSERS if native else wan.TRANSFORMER
+        return rename(path, "Wan transformer", tensors, rules, wan.TRANSFORMER_DROPS)
+    if network == "wan_vae":
+        return rename(path, "Wan autoencoder", tensors, wan.VAE_DIFFUSERS if native else wan.VAE)
     if network == "vae":
         rules = vae.DIFFUSERS if native else vae.compvis(tensors)
         return rename(path, "autoencoder", tensors, rules, vae.DROPS)

@@ -27,6 +27,8 @@ FAMILIES = {
     "clip": "CLIP",
     "text_encoder": "CLIP's text encoder",
     "t5_encoder": "a text encoder of the T5 family",
+    "wan_transformer": "Wan's transformer",
+    "wan_vae": "Wan2.2's autoencoder",
     "image_encoder": "CLIP's image encoder",
     "vae": "Stable Diffusion's autoencoder",
     "unet": "Stable Diffusion's UNet",
