@@ -130,12 +130,14 @@ class Needs:
       still: what has to be known of the reference image too.
       required: what its user has to say, names of SAID.
       optional: what its user may say.
+      first_frame: the reference is the video's first frame, so that the motion begins as the reference stands.
     """
 
     cues: tuple[Cue, ...]
     still: tuple[Cue, ...] = ()
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    first_frame: bool = False
 
     def __post_init__(self):
         if unknown := [name for name in (*self.required, *self.optional) if name not in SAID]:

@@ -11,6 +11,8 @@ from jaxtyping import PyTree
 
 from jaxanim.data.pipeline import Cached, Element, Source, cached
 from jaxanim.models.vae import VAEConfig, to_latents
+from jaxanim.models.wan import video
+from jaxanim.models.wan.vae_config import WanVAEConfig
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,16 +21,16 @@ class LatentClips:
 
     Attributes:
       clips: what is encoded: a source of "frames" and labels.
-      config, params: the autoencoder, which encodes each frame by itself.
+      config, params: the autoencoder, of single frames or of video.
       digest: a hash of the encoder's parameters, so that a cache never mixes two; the decoder may change.
       rendered: where `clips`' elements are read from, their own cache as a rule.
 
-    Elements: "latents" [frames, h, w, c], the clips' other fields ("parts" or "poses", "prompt" bytes) and, where
-    the clips have a reference, "reference" [h, w, c].
+    Elements: "latents" [frames (or latents of video), h, w, c], the clips' other fields ("parts" or "poses",
+    "prompt" bytes) and, of single frames where the clips have a reference, "reference" [h, w, c].
     """
 
     clips: Source
-    config: VAEConfig = dataclasses.field(repr=False)
+    config: VAEConfig | WanVAEConfig = dataclasses.field(repr=False)
     params: PyTree = dataclasses.field(repr=False)
     digest: str
     rendered: Source = dataclasses.field(repr=False)
@@ -38,22 +40,23 @@ class LatentClips:
 
     def __getitem__(self, index: int) -> Element:
         clip = self.rendered[index]
-        pixels = clip["frames"]
-        if "reference" in clip:
-            pixels = np.concatenate([pixels, clip["reference"][None]])
-        latents = np.asarray(_encode(self.config, self.params, pixels))
         labels = {name: value for name, value in clip.items() if name not in ("frames", "reference")}
-        element = {"latents": latents[: len(clip["frames"])]} | labels
-        return element | {"reference": latents[-1]} if "reference" in clip else element
+        pixels = clip["frames"]
+        if isinstance(self.config, WanVAEConfig) or "reference" not in clip:
+            return {"latents": np.asarray(_encode(self.config, self.params, pixels))} | labels
+        # Each frame by itself, so the reference is one more.
+        pixels = np.concatenate([pixels, clip["reference"][None]])
+        latents = np.asarray(_encode(self.config, self.params, pixels))
+        return {"latents": latents[:-1]} | labels | {"reference": latents[-1]}
 
 
-def latent_clips(clips: Source, config: VAEConfig, params: PyTree) -> Cached:
+def latent_clips(clips: Source, config: VAEConfig | WanVAEConfig, params: PyTree) -> Cached:
     """Cached latents of `clips` under an autoencoder (float32 parameters)."""
     # Rendered by a pool of processes before one process encodes.
     return cached(LatentClips(clips, config, params, encoder_digest(config, params), cached(clips)), processes=1)
 
 
-def encoder_digest(config: VAEConfig, params: PyTree) -> str:
+def encoder_digest(config: VAEConfig | WanVAEConfig, params: PyTree) -> str:
     """12 hexadecimal digits of everything that decides a frame's latents."""
     digest = hashlib.sha256(repr(config).encode())
     for leaf in jax.tree.leaves((params["encoder"], params["quant_conv"])):
@@ -62,5 +65,7 @@ def encoder_digest(config: VAEConfig, params: PyTree) -> str:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode(config: VAEConfig, params, pixels):
-    return to_latents(params, config, pixels[None].astype(jnp.float32) / 127.5 - 1)[0].astype(jnp.float16)
+def _encode(config, params, pixels):
+    encode = video.to_latents if isinstance(config, WanVAEConfig) else to_latents
+    arguments = (params, config, pixels[None].astype(jnp.float32) / 127.5 - 1)
+    return encode(*arguments)[0].astype(jnp.float16)

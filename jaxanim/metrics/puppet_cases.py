@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 
 from jaxanim.cues.driving import DENSEPOSE, Needs
+from jaxanim.cues.openpose import Keypoints
 from jaxanim.errors import InputError
 from jaxanim.metrics.evaluate import Case
-from jaxanim.puppets import Character, make_character, motion_from_openpose, puppet_clip
+from jaxanim.puppets import KINDS, Character, Clip, make_character, motion_from_openpose, puppet_clip
 from jaxanim.puppets.driving import driving_of, labels_of
 from jaxanim.puppets.identity import Human
 from jaxanim.puppets.seeds import stream
@@ -36,23 +37,30 @@ def puppet_case(
     Args:
       frames: of the video; fewer if the captured motion is shorter.
       size: (height, width).
+      kind: of character; "any" takes KINDS in turn, by the seed.
       needs: of the system that is to be driven.
       shape: a name of SHAPES gives the character a body such as no training has seen; "unusual" one of them,
         chosen by the seed.
       motion: a folder of OpenPose JSON files, fitted to the character's proportions.
       other: seed of the identity whose reference serves as the wrong one.
     """
+    if kind == "any":
+        kind = KINDS[seed % len(KINDS)]
     character = reshaped(make_character(seed, kind), shape)
     captured = None
     if motion is not None:
         captured = motion_from_openpose(motion, character)
         frames = min(frames, captured.frames)
     clip = puppet_clip(seed, frames, size, kind, captured, character=character)
+    if needs.first_frame:
+        clip = starting_at_its_reference(clip)
     driving = driving_of(clip)
     if lacking := needs.lacking(driving):
         known = "" if driving.keypoints else ", for it has no human keypoints to draw"
         raise InputError(f"a {kind} cannot drive what needs {' and '.join(lacking)}{known}")
     wrong = None if other is None else puppet_clip(other, frames, size, kind)
+    if wrong and needs.first_frame:
+        wrong = starting_at_its_reference(wrong)
     return Case(
         clip.reference,
         driving,
@@ -63,6 +71,16 @@ def puppet_case(
         wrong_driving=wrong and dataclasses.replace(driving, still=labels_of(wrong.reference_clip)),
         face=clip.keypoints.face[:, 0],
         reference_face=clip.reference_clip.keypoints.face[0, 0],
+    )
+
+
+def starting_at_its_reference(clip: Clip) -> Clip:
+    """The clip with its own first frame, and what is known of that, for its reference."""
+    keypoints = Keypoints(*(points[:1] for points in vars(clip.keypoints).values()))
+    arrays = ("frames", "parts", "mask", "densepose", "points", "face_box", "camera")
+    first = {name: getattr(clip, name)[:1] for name in arrays}
+    return dataclasses.replace(
+        clip, reference_clip=dataclasses.replace(clip, keypoints=keypoints, reference_clip=None, **first)
     )
 
 

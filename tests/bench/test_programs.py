@@ -42,3 +42,13 @@ def test_memory_table_has_a_row_for_every_option(capsys, monkeypatch):
         whole, half, turn = (rows[system, words] for words, _ in memory_table.STEPS)
         assert whole["weights_gib"] == pytest.approx(2 * half["weights_gib"], rel=0.05)
         assert turn["working_gib"] < half["working_gib"]
+
+
+def test_parts_in_one_call_are_the_loop_over_parts(capsys, monkeypatch):
+    from tests.bench import bench_parts
+
+    monkeypatch.setattr("sys.argv", ["bench", "--small", "--rounds", "1"])
+    bench_parts.main()
+    report = json.loads(capsys.readouterr().out)
+    assert report["relative difference"] < 1e-5
+    assert report["loop over one call"] > 0

@@ -96,7 +96,9 @@ def test_every_puppet_has_segments_that_can_be_drawn_at_any_size(kind):
 def test_keypoints_serve_where_there_is_no_graph():
     clip = puppet_clip(950_001, 2, (64, 64), frame_indices=[0, 1])
     video = skeleton_video(Labels(keypoints=clip.keypoints), (64, 64), (64, 64))
-    np.testing.assert_array_equal(video, skeleton_drawing.draw_segments(Graph(clip.skeleton, clip.points), (64, 64)))
+    np.testing.assert_array_equal(
+        video, skeleton_drawing.draw_segments(Graph(clip.skeleton, clip.points), (64, 64))
+    )
     with pytest.raises(InputError, match="neither a skeleton graph nor keypoints"):
         skeleton_video(Labels(), (64, 64), (64, 64))
 
@@ -104,7 +106,10 @@ def test_keypoints_serve_where_there_is_no_graph():
 def test_segments_keep_their_colours_when_others_are_missing():
     graph = Graph(
         Skeleton(("a", "b", "c"), ((0, 1), (1, 2)), {"one": (0,), "two": (1,)}),
-        np.array([[[8, 8, 1], [8, 50, 1], [50, 50, 1]], [[8, 8, 0], [8, 50, 1], [50, 50, 1]], [[0, 0, 0]] * 3], np.float32),
+        np.array(
+            [[[8, 8, 1], [8, 50, 1], [50, 50, 1]], [[8, 8, 0], [8, 50, 1], [50, 50, 1]], [[0, 0, 0]] * 3],
+            np.float32,
+        ),
     )
     whole, part, none = skeleton_drawing.draw_segments(graph, (64, 64))
     np.testing.assert_allclose(whole[50, 30], skeleton_drawing.SEGMENT_COLORS[1], atol=30)

@@ -70,7 +70,9 @@ def test_a_ring_is_closed_and_the_largest_piece_is_taken():
     assert abs(np.hypot(*(graph.points[0, :, :2] - 60).T) - 35).max() < 4
 
 
-@pytest.mark.parametrize("mask", [np.zeros((20, 20), bool), np.eye(20, dtype=bool)[:, :1] @ np.ones((1, 20), bool) > 2])
+@pytest.mark.parametrize(
+    "mask", [np.zeros((20, 20), bool), np.eye(20, dtype=bool)[:, :1] @ np.ones((1, 20), bool) > 2]
+)
 def test_nothing_has_no_skeleton(mask):
     assert extract(mask) is None
 
@@ -101,7 +103,15 @@ def test_a_puppets_skeleton_lies_in_its_mask_and_keeps_its_places_over_time():
     # The body's longest segment moves little from frame to frame, and so keeps its name.
     middles = [
         {
-            name: np.mean([joined.points[f, list(joined.skeleton.edges[k]), :2].mean(0) for k in of if joined.points[f, joined.skeleton.edges[k][0], 2] > 0] or [[np.nan] * 2], 0)
+            name: np.mean(
+                [
+                    joined.points[f, list(joined.skeleton.edges[k]), :2].mean(0)
+                    for k in of
+                    if joined.points[f, joined.skeleton.edges[k][0], 2] > 0
+                ]
+                or [[np.nan] * 2],
+                0,
+            )
             for name, of in joined.skeleton.segments.items()
         }
         for f in (0, 2)

@@ -103,7 +103,9 @@ def test_the_pipeline_goes_on_where_it_was_cut_off(videos, tmp_path):
     judge(settings, "dog.mp4")
     before = (tmp_path / "dog.json").stat().st_mtime_ns
     verdicts = build(settings)
-    assert [v["video"] for v in verdicts] == sorted(f"{n}.mp4" for n in ("dog", "small", "late", "gaps", "short", "broken"))
+    assert [v["video"] for v in verdicts] == sorted(
+        f"{n}.mp4" for n in ("dog", "small", "late", "gaps", "short", "broken")
+    )
     assert [v["video"] for v in verdicts if v["kept"]] == ["dog.mp4"]
     assert (tmp_path / "dog.json").stat().st_mtime_ns == before
     assert json.loads((tmp_path / "manifest.json").read_text()) == verdicts

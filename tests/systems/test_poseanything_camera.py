@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxanim.errors import InputError
-from jaxanim.systems.poseanything.camera import Camera, factor, parse, path, rectangles
+from jaxanim.systems.poseanything.camera import Camera, factor, motion_of, parse, path, rectangles
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def _box(picture):
     ],
 )  # fmt: skip
 def test_the_rectangle_moves_with_the_camera_and_shrinks_as_it_zooms_in(words, moves):
-    video = rectangles(parse(words), 9, (96, 160))
+    video = rectangles(path(parse(words), 9), (96, 160))
     assert video.shape == (9, 96, 160, 3)
     (x0, y0, w0), (x1, y1, w1) = _box(video[0]), _box(video[-1])
     assert (x1 - x0) / 160 == pytest.approx(moves[0], abs=0.02)
@@ -72,3 +72,13 @@ def test_the_path_is_even():
     np.testing.assert_allclose(zoom, [1, 1.2, 1.44])
     assert factor(-0.5) == pytest.approx(1 / 1.5)
     np.testing.assert_array_equal(path(Camera(pan=1.0), 1), [[0, 0, 1]])
+
+
+def test_a_known_path_serves_as_words_do():
+    world = np.stack([np.linspace(0.1, -0.4, 5), np.linspace(0, 0.2, 5), np.linspace(1, 1.5, 5)], -1)
+    way = motion_of(world, 5, (100, 200))
+    np.testing.assert_allclose(way[-1], [-0.25, 0.2, 1.5])
+    np.testing.assert_allclose(motion_of("pan-left 0.25", 5, (100, 200))[-1], [-0.25, 0, 1])
+    assert motion_of(np.tile([0.3, 0.1, 1.2], (5, 1)), 5, (100, 200)) is None
+    assert motion_of("still", 5, (100, 200)) is None
+    assert motion_of(None, 5, (100, 200)) is None

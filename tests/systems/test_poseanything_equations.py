@@ -284,7 +284,11 @@ def test_sparse_poses_have_the_papers_probabilities():
     assert dense_only.mean() == pytest.approx(0.35 * 60 / 61, abs=0.015)
     assert (counts.min(), counts.max()) == (1, 81)
     # Half have even gaps; of those with 12 to 20 frames at random hardly any has by chance.
-    even = [np.ptp(np.diff(np.flatnonzero(kept))) <= 1 for kept, medium in zip(draws, medium_only, strict=True) if medium]
+    even = [
+        np.ptp(np.diff(np.flatnonzero(kept))) <= 1
+        for kept, medium in zip(draws, medium_only, strict=True)
+        if medium
+    ]
     assert np.mean(even) == pytest.approx(0.5, abs=0.03)
 
 

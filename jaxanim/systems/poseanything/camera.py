@@ -81,19 +81,36 @@ def factor(zoom: float) -> float:
     return 1 + zoom if zoom >= 0 else 1 / (1 - zoom)
 
 
-def rectangles(camera: Camera, frames: int, size: tuple[int, int]) -> UInt8[np.ndarray, "frames height width 3"]:
+def motion_of(
+    camera: str | Float[np.ndarray, "frames 3"] | None, frames: int, size: tuple[int, int]
+) -> Float[np.ndarray, "frames 3"] | None:
+    """The path of a camera in words, or of one whose x and y offset (in picture heights) and zoom are known in each
+    frame, as the puppets' is; None for one that does not move."""
+    if camera is None:
+        return None
+    if isinstance(camera, str):
+        way = path(parse(camera), frames)
+    else:
+        way = camera - camera[:1]
+        way = np.stack([way[:, 0] * size[0] / size[1], way[:, 1], camera[:, 2] / camera[0, 2]], -1)
+    return way if np.ptp(way, axis=0).any() else None
+
+
+def rectangles(
+    way: Float[np.ndarray, "frames 3"], size: tuple[int, int]
+) -> UInt8[np.ndarray, "frames height width 3"]:
     """The skeleton video of the negative anchor: a rectangle that moves with the camera, its way centred in the
     frame, and shrinks where the camera zooms in.
 
     Args:
+      way: from `path`.
       size: (height, width).
     """
     height, width = size
-    right, up, zoom = path(camera, frames).T
-    x = 0.5 + right - camera.pan / 2
-    y = 0.5 - up + camera.tilt / 2
-    half = _HALF * factor(camera.zoom) ** 0.5 / zoom
+    right, up, zoom = way.T
+    x, y = (0.5 + sign * (move - (move.min() + move.max()) / 2) for sign, move in ((1, right), (-1, up)))
+    half = _HALF * (zoom.min() * zoom.max()) ** 0.5 / zoom
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     xy = np.stack([x, y], -1)[:, None] + half[:, None, None] * corners
-    points = np.concatenate([xy * (width, height) - 0.5, np.ones((frames, 4, 1))], -1).astype(np.float32)
+    points = np.concatenate([xy * (width, height) - 0.5, np.ones((len(way), 4, 1))], -1).astype(np.float32)
     return draw_segments(Graph(_RECTANGLE, points), size)

@@ -72,10 +72,11 @@ def released(
     kernel: str = "auto",
 ) -> Float[Array, "rows tokens channels"]:
     """Eq. 9 as the released code computes it: inputs times masks, biased projections, attention of all later tokens
-    to all of the first frame's, summed over parts, which may overlap. The first frame is given nothing.
+    to all of the first frame's, summed over parts, which may overlap. The first frame is given nothing, and a part
+    that it has not, which is there to fill up a batch, adds nothing.
 
     Args:
-      parts: m_ij on the tokens; there are as many parts as the motion has, an empty one adds its biases.
+      parts: m_ij on the tokens.
     """
     first = grid[1] * grid[2]
     masks = jnp.broadcast_to(parts.reshape(*parts.shape[:2], -1), (x.shape[0], parts.shape[1], x.shape[1]))
@@ -83,7 +84,8 @@ def released(
     def one(total, mask):
         masked = x * mask[..., None].astype(x.dtype)
         q, x0 = layer.query(masked[:, first:]), masked[:, :first]
-        return total + layer.output(attention(q, layer.key(x0), layer.value(x0), kernel=kernel)), None
+        out = layer.output(attention(q, layer.key(x0), layer.value(x0), kernel=kernel))
+        return total + jnp.where(mask[:, :first].any(1)[:, None, None], out, 0), None
 
     given, _ = jax.lax.scan(one, jnp.zeros_like(x[:, first:]), masks.swapaxes(0, 1))
     return jnp.concatenate([jnp.zeros_like(x[:, :first]), given], axis=1)

@@ -1,0 +1,115 @@
+"""`--system poseanything` from end to end on weights that were not trained, and puppets as its cases."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from jaxanim.media.video import read_video
+from jaxanim.metrics.evaluate import Evaluation
+from jaxanim.metrics.puppet_cases import puppet_case
+from jaxanim.puppets import KINDS, puppet_clip
+from jaxanim.puppets.export import write_clip
+from jaxanim.systems.base import entry
+from jaxanim.systems.poseanything.animate import Options
+from jaxanim.systems.poseanything.parts import dilations
+from jaxanim.systems.poseanything.system import motion_from, save
+from sample.animate import main as animate
+from tests.systems.tiny_poseanything import CONFIG, TOKENIZER, tiny
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("program")
+    save(
+        tiny().params,
+        dataclasses.replace(CONFIG, defaults=dataclasses.replace(CONFIG.defaults, steps=2)),
+        TOKENIZER,
+        root / "weights",
+    )
+    write_clip(root / "puppet", puppet_clip(950_001, 6, (32, 32), "quadruped"))
+    return root
+
+
+def command(world, out, *more):
+    puppet = world / "puppet"
+    files = ["--reference", puppet / "reference.png", "--motion", puppet / "skeleton.json", "--out", out]
+    said = ["--prompt", "a dog walks", "--weights", world / "weights"]
+    return [str(word) for word in ("--system", "poseanything", *files, *said, *more)]
+
+
+def test_a_skeleton_a_prompt_and_a_camera_make_a_video(world, tmp_path, capsys):
+    out = tmp_path / "a.mp4"
+    assert animate(command(world, out, "--camera", "pan-left 0.5", "--pose-share", "0.5")) == 0
+    assert "5 frames of 32x32" in capsys.readouterr().out  # of 6, the most that 2 n + 1 allows
+    assert read_video(out)[0].shape == (5, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--camera", "fly-left 0.5"], "camera is 'fly-left 0.5', of which 'fly-left 0.5' is not understood"),
+        (["--frames", "6"], "--frames is 6: this system makes 2 n + 1 frames, such as 5 or 7"),
+        (["--pose-share", "0"], "share of poses is 0"),
+        (["--parts", "some"], "parts"),
+    ],
+)
+def test_bad_input_is_one_sentence(world, tmp_path, capsys, more, message):
+    try:
+        code = animate(command(world, tmp_path / "b.mp4", *more))
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "b.mp4").exists()
+
+
+def test_cases_begin_with_their_reference_and_take_every_kind():
+    needs = entry("poseanything").needs
+    for seed in range(950_000, 950_000 + len(KINDS)):
+        case = puppet_case(seed, frames=5, size=(32, 32), kind="any", needs=needs)
+        np.testing.assert_array_equal(case.reference, case.truth[0])
+        np.testing.assert_array_equal(case.driving.still.masks[0], case.mask[0])
+        assert case.driving.graph.skeleton == puppet_clip(seed, 2, (16, 16), KINDS[seed % 7]).skeleton
+
+
+def test_the_motion_is_drawn_dilated_and_left_out_as_options_say():
+    case = puppet_case(950_002, frames=5, size=(64, 64), kind="quadruped", needs=entry("poseanything").needs)
+    whole = motion_from(case.driving, CONFIG, (64, 64), Options())
+    assert whole.masks.shape[1] <= CONFIG.rules.most_parts
+    # Eq. 7: the parts of the first frame cover the subject's mask.
+    assert not (whole.masks[0].max(0) == 0)[case.mask[0] > 127].any()
+    sparse = motion_from(case.driving, CONFIG, (64, 64), Options(pose_share=0.4, dilation=1))
+    np.testing.assert_array_equal(sparse.poses.any((1, 2, 3)), [True, False, False, False, True])
+    np.testing.assert_array_equal(sparse.masks.any((1, 2, 3)), [True, False, False, False, True])
+    assert sparse.masks[0].sum() < whole.masks[0].sum()
+    assert dilations(np.zeros((4, 4), np.uint8), case.mask[0, :4, :4] > 300) == 0
+    assert motion_from(case.driving, CONFIG, (64, 64), Options(parts="none")).masks is None
+    assert whole.camera is None
+    panned = dataclasses.replace(case.driving, camera="pan-left 0.5")
+    assert motion_from(panned, CONFIG, (64, 64), Options()).camera.shape == (5, 64, 64, 3)
+
+
+def test_the_evaluations_of_the_papers_tables_can_be_read():
+    from jaxanim.config_file import load_config
+    from jaxanim.systems.base import choose
+
+    for table in (3, 4, 5, 6):
+        config = load_config(f"configs/poseanything_table{table}.py", Evaluation)
+        assert config.variants
+        for variant in config.variants:
+            choose(entry("poseanything"), CONFIG.defaults, {**config.options, **variant.options})
+
+
+def test_camera_control_is_measured(world, monkeypatch, capsys):
+    from tests.bench import camera_control
+
+    monkeypatch.setattr(
+        "sys.argv",
+        ["bench", "--weights", str(world / "weights"), "--seeds", "950000:950001", "--cameras", "pan-left 0.3"],
+    )
+    camera_control.main()
+    report = json.loads(capsys.readouterr().out)["cameras"]
+    assert set(report) == {"still", "pan-left 0.3"}
+    assert all(np.isfinite(value) for row in report.values() for value in row.values())
