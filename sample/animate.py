@@ -14,7 +14,7 @@ from jaxanim import systems
 from jaxanim.cpu import prepare_cpu
 from jaxanim.ending import stop_at_once
 from jaxanim.errors import InputError
-from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, to_float
+from jaxanim.media.images import contact_sheet, finished, read_image, resize_and_crop, to_float
 from jaxanim.media.video import MAX_FPS, write_video
 from jaxanim.metrics import compare, summary, table
 from jaxanim.systems.base import Entry, Memory, choose
@@ -122,7 +122,7 @@ def animate(argv: Sequence[str] | None = None) -> None:
             memory=memory,
             report=lambda done, total: _show(bar, done, total),
         )
-        result = inputs.finished(np.asarray(result))
+        result = finished(np.asarray(result))
     seconds = time.perf_counter() - started
 
     write_video(out, result, fps=options.fps or motion.fps or system.defaults.fps)

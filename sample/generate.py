@@ -15,7 +15,7 @@ from tqdm import tqdm
 from jaxanim.cpu import prepare_cpu
 from jaxanim.ending import stop_at_once
 from jaxanim.errors import InputError
-from jaxanim.media.images import contact_sheet, read_image, resize_and_crop, write_png
+from jaxanim.media.images import contact_sheet, finished, read_image, resize_and_crop, write_png
 from jaxanim.media.video import MAX_FPS, write_video
 from jaxanim.systems.base import Memory, generator
 from sample import inputs
@@ -101,7 +101,7 @@ def generate(argv: Sequence[str] | None = None) -> None:
             report=lambda done, total: bar.update(done - bar.n),
             memory=Memory(**said(options, Memory)),
         )
-        result = inputs.finished(np.asarray(result))
+        result = finished(np.asarray(result))
     seconds = time.perf_counter() - started
 
     if picture:

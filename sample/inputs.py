@@ -12,7 +12,7 @@ from jaxanim.cues.driving import DENSEPOSE, TOLERANCE, Cue
 from jaxanim.errors import InputError
 from jaxanim.media.files import check_space
 from jaxanim.media.film import open_video
-from jaxanim.media.images import to_uint8, write_png
+from jaxanim.media.images import write_png
 from jaxanim.media.main_person import GAP
 from jaxanim.media.outputs import Paths, check_outputs, sheet_beside
 from jaxanim.media.video import Motion
@@ -53,17 +53,6 @@ def output_paths(
     table = output_path(sheet or str(sheet_beside(path, reads)), (".png",), "--sheet")
     check_outputs({"--out": path, "--sheet": table}, reads)
     return path, table
-
-
-def finished(result: np.ndarray) -> UInt8[np.ndarray, "frames height width 3"]:
-    """Frames in [-1, 1] as they are written; InputError where one has a number that is not finite."""
-    for i, frame in enumerate(result):
-        if not np.isfinite(frame).all():
-            raise InputError(
-                f"the result is not finite in frame {i} of {len(result)}, so nothing is written: the weights may "
-                "be damaged, or --dtype too narrow for them (bfloat16 and float32 reach further than float16)"
-            )
-    return to_uint8(result)
 
 
 def write_sheet(path: Path, table: UInt8[np.ndarray, "height width 3"], out: Path) -> None:

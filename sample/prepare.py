@@ -19,6 +19,7 @@ from jaxanim.cues import openpose, skeleton
 from jaxanim.cues.detections import kept_beside
 from jaxanim.cues.driving import Frames
 from jaxanim.cues.prepare import Shot
+from jaxanim.ending import stop_at_once
 from jaxanim.media.files import atomic_folder, check_folder
 from jaxanim.media.images import contact_sheet, read_image, write_png
 from jaxanim.media.outputs import check_outputs
@@ -130,4 +131,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     prepare_cpu()
+    stop_at_once("sample.prepare")
     sys.exit(main())

@@ -87,6 +87,17 @@ def to_uint8(pixels: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]
     return np.clip(np.rint((np.asarray(pixels, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
+def finished(result: Float[np.ndarray, "frames height width 3"]) -> UInt8[np.ndarray, "frames height width 3"]:
+    """A system's frames in [-1, 1] as pictures; InputError where one has a number that is not finite."""
+    for i, frame in enumerate(result):
+        if not np.isfinite(frame).all():
+            raise InputError(
+                f"the result is not finite in frame {i} of {len(result)}, so nothing is written: the weights may "
+                "be damaged, or the dtype too narrow for them (bfloat16 and float32 reach further than float16)"
+            )
+    return to_uint8(result)
+
+
 def resize(
     pixels: UInt8[np.ndarray, "*leading height width channels"], size: tuple[int, int]
 ) -> UInt8[np.ndarray, "*leading new_height new_width channels"]:

@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from jaxanim.cues.driving import Driving
 from jaxanim.errors import InputError
 from jaxanim.media.files import atomic_path
-from jaxanim.media.images import to_float, to_uint8
+from jaxanim.media.images import finished, to_float
 from jaxanim.metrics.image import psnr
 from jaxanim.metrics.report import write_strip
 from jaxanim.metrics.video import compare, summary
@@ -110,14 +110,14 @@ def score(animate: Animate, case: Case, measure: Measure | None = None) -> tuple
     with compilation.
     """
     started = time.perf_counter()
-    result = to_uint8(np.asarray(animate(to_float(case.reference), case.driving)))
+    result = finished(np.asarray(animate(to_float(case.reference), case.driving)))
     seconds = time.perf_counter() - started
     scores = compare(result, case.truth, case.reference, case.mask)
     if measure is not None:
         scores |= measure(result, case)
     videos = [("motion", case.shown), ("result", result), ("truth", case.truth)]
     if case.wrong_reference is not None:
-        wrong = to_uint8(np.asarray(animate(to_float(case.wrong_reference), case.wrong_driving or case.driving)))
+        wrong = finished(np.asarray(animate(to_float(case.wrong_reference), case.wrong_driving or case.driving)))
         scores["psnr_subject_wrong"] = psnr(wrong, case.truth, case.mask)
         videos.append(("other identity", wrong))
     return summary(scores) | {"seconds": round(seconds, 2)}, videos
