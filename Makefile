@@ -10,7 +10,7 @@ FRAMES ?= 48
 SIZE ?= 128x128
 OUT ?= out
 
-.PHONY: animate weights test test-full lint bench clean
+.PHONY: animate page weights test test-full lint bench clean
 
 animate: .venv/core.stamp
 	$(PY) -m jaxanim.puppets --seed $(SEED) --frames $(FRAMES) --size $(SIZE) --out $(OUT)/puppet
@@ -21,6 +21,10 @@ animate: .venv/core.stamp
 # Trains what weights/ holds again, into runs/: some 14 hours on two cores; configs/weights.py has the runs.
 weights: .venv/core.stamp
 	$(PY) -m train.weights
+
+# A page at http://127.0.0.1:7860; `make page PAGE="--models FOLDER --port 8000"`.
+page: .venv/page.stamp
+	$(PY) -m sample.page $(PAGE)
 
 # The compiler uses one core: two processes share the test files.
 test: lint
@@ -33,6 +37,15 @@ test-full: .venv/test.stamp
 	$(PY) -m pytest -s -m full_size tests/full_size/test_magicanimate.py
 	$(PY) -m pytest -s -m full_size tests/full_size/test_t5.py
 	$(PY) -m pytest -m full_size tests/bench
+
+# Every notebook, those too that train.
+test-notebooks: .venv/test.stamp
+	$(PY) -m pytest -m 'slow or not slow' tests/colab
+
+# Needs chromium and chromedriver.
+test-page: .venv/test.stamp .venv/page.stamp
+	$(PIP) 'selenium>=4.20'
+	$(PY) -m pytest -m browser tests/page
 
 lint: .venv/test.stamp
 	$(PY) -m ruff check .
@@ -47,6 +60,10 @@ clean:
 .venv/core.stamp: pyproject.toml | .venv/bin/python
 	$(PIP) --editable .
 	touch $@
+
+.venv/page.stamp: pyproject.toml | .venv/bin/python
+	$(PIP) --editable '.[page]'
+	touch .venv/core.stamp $@
 
 .venv/test.stamp: pyproject.toml | .venv/bin/python
 	$(PIP) --editable '.[test]'

@@ -1,9 +1,10 @@
 """Moves a still image: `python -m sample.animate --reference R.png --motion M.mp4 --out O.mp4`."""
 
+import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -72,7 +73,20 @@ def parser(entry: Entry) -> Parser:
     return options
 
 
-def animate(argv: Sequence[str] | None = None) -> None:
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """Who looks on while a video is made, and may stop it by raising.
+
+    Attributes:
+      ready: (reference, pictures of what drives the system, frames a second), before anything is sampled.
+      report: (steps done, steps in all).
+    """
+
+    ready: Callable[[np.ndarray, np.ndarray, float], None]
+    report: Callable[[int, int], None]
+
+
+def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> None:
     """The program; raises InputError for input that cannot be used, before anything is written."""
     entry = systems.entry(system_parser(add_help=False).parse_known_args(argv)[0].system)
     options = parser(entry).parse_args(argv)
@@ -98,6 +112,9 @@ def animate(argv: Sequence[str] | None = None) -> None:
     driving = read_driving(options, entry.needs, motion, frames, shape, reference.shape[:2], still)
     shown = entry.needs.show(driving, shape)
     reference = resize_and_crop(reference, shape)
+    fps = options.fps or motion.fps or system.defaults.fps
+    if watch is not None:
+        watch.ready(reference, shown, fps)
     truth = mask = None
     if options.truth:
         truth = inputs.read_truth(options.truth, frames, shape)
@@ -120,12 +137,12 @@ def animate(argv: Sequence[str] | None = None) -> None:
             sampling=sampling,
             options=own,
             memory=memory,
-            report=lambda done, total: _show(bar, done, total),
+            report=lambda done, total: _show(bar, done, total, watch),
         )
         result = finished(np.asarray(result))
     seconds = time.perf_counter() - started
 
-    write_video(out, result, fps=options.fps or motion.fps or system.defaults.fps)
+    write_video(out, result, fps=fps)
     columns = np.linspace(0, frames - 1, min(frames, options.columns)).round().astype(int)
     rows = [("reference", [reference]), ("motion", shown[columns]), ("result", result[columns])]
     if truth is not None:
@@ -146,9 +163,11 @@ def animate(argv: Sequence[str] | None = None) -> None:
     print(json.dumps(described | subject | summary(scores) | chosen))
 
 
-def _show(bar: tqdm, done: int, total: int) -> None:
+def _show(bar: tqdm, done: int, total: int, watch: Watch | None) -> None:
     bar.total = total
     bar.update(done - bar.n)
+    if watch is not None:
+        watch.report(done, total)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,1 @@
+from tests.sample.conftest import puppet, tiny  # noqa: F401
