@@ -1,4 +1,5 @@
-"""Measures a system on unseen puppets: `python -m sample.evaluate CONFIG --seeds 950000:950032`."""
+"""Measures a system on unseen puppets: `python -m sample.evaluate CONFIG --seeds 950000:950032`; or
+videos beside the true ones: `--real A --fake B`."""
 
 import argparse
 import dataclasses
@@ -28,6 +29,7 @@ from jaxanim.systems.base import choose
 from jaxanim.weights import fingerprint
 from sample.animate import REPOSITORY
 from sample.arguments import Parser, number, run, seeds, whole
+from sample.compare import compare
 
 
 def parser() -> Parser:
@@ -195,8 +197,10 @@ def run_variant(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program; returns its exit code."""
-    return run(evaluate, "sample.evaluate", argv)
+    """Runs the program; returns its exit code. With --real it compares videos, see `sample.compare`."""
+    given = sys.argv[1:] if argv is None else argv
+    videos = any(word.split("=")[0] in ("--real", "--fake") for word in given)
+    return run(compare if videos else evaluate, "sample.evaluate", argv)
 
 
 if __name__ == "__main__":
