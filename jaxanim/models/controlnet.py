@@ -70,7 +70,7 @@ class ControlNet(nn.Module):
         self,
         sample: Float[Array, "batch frames height width in_channels"],
         timesteps: Num[Array, " batch"],
-        text: Float[Array, "batch text_tokens text_channels"],
+        text: Float[Array, "text_batch *text_frames text_tokens text_channels"],
         cond: Float[Array, "batch frames pixel_height pixel_width cond_channels"] | None = None,
         *,
         cond_embedding: Float[Array, "..."] | None = None,

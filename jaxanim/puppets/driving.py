@@ -4,6 +4,7 @@ from jaxanim.cues import openpose
 from jaxanim.cues.driving import Driving, Labels
 from jaxanim.cues.skeleton import Graph
 from jaxanim.puppets.clip import Clip
+from jaxanim.puppets.prompts import subject_of
 
 
 def labels_of(clip: Clip) -> Labels:
@@ -22,6 +23,7 @@ def labels_of(clip: Clip) -> Labels:
 
 
 def driving_of(clip: Clip) -> Driving:
-    """The clip's motion, prompt and camera, and what is known of its reference image."""
+    """The clip's motion, prompt, subject and camera, and what is known of its reference image."""
     still = Labels() if clip.reference_clip is None else labels_of(clip.reference_clip)
-    return Driving(**vars(labels_of(clip)), still=still, prompt=clip.prompt, camera=clip.camera, fps=clip.fps)
+    told = {"prompt": clip.prompt, "subject": subject_of(clip.prompt), "camera": clip.camera, "fps": clip.fps}
+    return Driving(**vars(labels_of(clip)), still=still, **told)

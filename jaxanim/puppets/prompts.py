@@ -38,7 +38,8 @@ ACTIONS = {
     "nod": "nods",
     "reach": "reaches out",
 }
-_FRAME = "a an woman man girl boy with hair in and shoes glasses beard bald head bun ponytail printed moves"
+_PEOPLE = "woman man girl boy"
+_FRAME = "a an with hair in and shoes glasses beard bald head bun ponytail printed moves"
 _SPECIES = "dinosaur dragon kangaroo dog cat fox horse cow bird parrot duck fish goldfish shark snake cobra"
 _OBJECTS = "lamp robot arm"
 _COATS = "plain spotted striped patched scaled"
@@ -97,9 +98,16 @@ def prompt_for(description: str, motion_name: str, scene: str) -> str:
     return re.sub(r"\ba (?=[aeiou])", "an ", sentence)
 
 
+def subject_of(prompt: str) -> str:
+    """The words of a puppet's prompt for who moves, such as "woman" or "robot arm"."""
+    names = (*_PEOPLE.split(), "lamp", "robot arm", *_SPECIES.split())
+    return next(name for name in names if re.search(rf"\b{name}\b", prompt))
+
+
 def vocabulary() -> tuple[str, ...]:
     """Every word that a prompt can hold, sorted."""
     garments = [*_HAIR.values(), *_TOPS.values(), *BOTTOMS, *HATS, *PATTERNS]
     places = [place for place, _ in background.SCENES.values()]
-    words = [*COLORS, *HAIR_COLORS, *garments, *ACTIONS.values(), *places, _SPECIES, _OBJECTS, _COATS, _FRAME]
+    words = [*COLORS, *HAIR_COLORS, *garments, *ACTIONS.values(), *places]
+    words += [_SPECIES, _OBJECTS, _COATS, _PEOPLE, _FRAME]
     return tuple(sorted(set(re.findall(r"[a-z][a-z-]*", " ".join(words))) - {"none"}))

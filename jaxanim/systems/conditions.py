@@ -29,13 +29,14 @@ def pose_residuals(
     config: Conditioned,
     x: Float[Array, "batch frames height width channels"],
     t: Int[Array, " batch"],
-    text: Float[Array, "batch length width_text"],
+    text: Float[Array, "text_batch *text_frames length width_text"],
     pose: Float[Array, "batch frames height width features"],
 ) -> tuple[tuple[Array, ...], Array]:
     """A pose ControlNet's residuals for the skips and the middle block (MagicAnimate Eq. 3, MagicPose's
     P_theta(I_C)).
 
     Args:
+      text: of each entry, or of each of its frames; of several conditions one after another (`jaxanim.nn.rows`).
       pose: the conditioning embedding of the driving frames (`embed_pose`): it does not depend on t, so a
         sampler computes it once per video.
     """

@@ -1,0 +1,30 @@
+"""PoseAnimate on unseen puppets with nothing trained on them, and the ablations of the paper's Fig. 5.
+
+  python -m sample.evaluate configs/poseanimate_eval.py --seeds 950000:950008 --skip-wrong
+  python -m sample.evaluate configs/poseanimate_eval.py --seeds 950000:950008 --ablations
+
+docs/poseanimate.md has what they printed.
+"""
+
+from jaxanim.metrics.evaluate import Evaluation, Variant
+
+config = Evaluation(
+    name="poseanimate",
+    system="poseanimate",
+    weights="weights/poseanimate",
+    size=(128, 128),
+    frames=16,
+    options={"transition": 2},
+    variants=(
+        Variant("all"),
+        Variant("without PACM", options={"inversion": "none"}),
+        Variant("without DCAM", options={"dcam": False, "mgdm": False}),
+        Variant("without MGDM", options={"mgdm": False}),
+        Variant("without PATA", options={"pata": False}),
+        Variant("null-text inversion", options={"inversion": "null_text"}),
+        Variant("negative-prompt inversion", options={"inversion": "negative_prompt"}),
+        Variant("direct inversion", options={"inversion": "direct"}),
+        Variant("the other reading of Fig. 2", options={"enters": "conditional"}),
+        Variant("masked keys left out", options={"outside": "left_out"}),
+    ),
+)

@@ -1,0 +1,221 @@
+"""The Pose-Aware Control Module (PACM, Sec. 3.2): text embeddings optimised, one for every timestep and frame,
+until sampling under a pose leads where the inversion of the source image came from.
+
+A network's prediction is a function (x, t, text, pose) of frames side by side, ControlNet included:
+`Predict`. Every function here works on all frames at once, and equals itself on one frame at a time.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from einops import repeat
+from jax.tree_util import Partial
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxanim.chunks import map_chunks
+from jaxanim.diffusion.ddim import DDIM
+from jaxanim.diffusion.inversion import Inversion
+from jaxanim.diffusion.process import Process, x0_eps
+from jaxanim.diffusion.sample import sample
+from jaxanim.errors import InputError
+
+Latents = Float[Array, "frames 1 height width channels"]
+Text = Float[Array, "frames length dim"]
+Poses = Float[Array, "frames 1 height width features"]
+Predict = Callable[[Latents, Any, Text, Poses], tuple[Latents, PyTree]]
+"""(x, t, text, pose) -> what the process's network predicts, and whatever else it saw, with frames first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimisation:
+    """How embeddings are optimised.
+
+    Attributes:
+      inner_steps: n, updates by Adam at every timestep.
+      learning_rate: eta at the first timestep; it falls linearly to half of that at the last, as in null-text
+        inversion (Mokady et al. 2023), since the paper names none.
+      early_stop: a frame's updates at a timestep end where its loss falls below this, plus twice as much for each
+        step taken (null-text inversion's rule with 1e-5); None for all updates, as in the paper.
+      enters: where the embedding goes in guidance, see `combine`.
+    """
+
+    inner_steps: int = 5
+    learning_rate: float = 1e-2
+    early_stop: float | None = None
+    enters: Literal["unconditional", "conditional"] = "unconditional"
+
+    def __post_init__(self):
+        if self.inner_steps < 0:
+            raise InputError(f"inner_steps is {self.inner_steps}: it must be 0 or more")
+        if self.enters not in ("unconditional", "conditional"):
+            raise InputError(f"enters is {self.enters!r}: choose 'unconditional' or 'conditional'")
+
+
+class Optimised(NamedTuple):
+    """What an optimisation leads to.
+
+    embeddings: one per timestep, in the sampler's order, and frame. latents: x_0 of each frame, sampled with them.
+    seen: the second result of `Predict` for the prompt's own branch, the mean over timesteps.
+    """
+
+    embeddings: Float[Array, "steps frames length dim"]
+    latents: Latents
+    seen: PyTree
+
+
+def combine(enters: str, embedded: Latents, constant: Latents, scale: float | Float[Array, ""]) -> Latents:
+    """Classifier-free guidance with an optimised embedding in one of its branches.
+
+    Fig. 2 feeds the optimised embedding as the "unconditional embedding for input", Eq. 6 samples with the prompt C
+    beside it, and it begins as the prompt's own: "unconditional" is embedded + scale (constant - embedded) with the
+    prompt's prediction as `constant`. It begins as the prompt's prediction at scale 1, where DDIM inversion holds.
+    "conditional" is the other reading, constant + scale (embedded - constant) with the empty prompt's prediction as
+    `constant`.
+    """
+    plain, cond = (embedded, constant) if enters == "unconditional" else (constant, embedded)
+    return plain + scale * (cond - plain)
+
+
+def invert(
+    predict: Predict,
+    process: Process,
+    z0: Float[Array, "height width channels"],
+    text: Float[Array, "length dim"],
+    pose: Float[Array, "height width features"],
+    steps: int,
+    report: Callable[[int, int], None] | None = None,
+) -> Float[Array, "steps_1 height width channels"]:
+    """Z_0 ... Z_T by DDIM inversion at guidance scale 1, under the source pose (Algorithm 1, line 1)."""
+    denoise = Partial(_alone, predict, text[None], pose[None, None])
+    backwards = {"solver": Inversion(), "trajectory": True, "report": report}
+    return sample(denoise, process, z0[None, None], steps=steps, **backwards)[:, 0, 0]
+
+
+def _alone(predict, text, pose, x, step):
+    return predict(x, step.t, text, pose)[0]
+
+
+def optimise(
+    predict: Predict,
+    process: Process,
+    trajectory: Float[Array, "steps_1 height width channels"],
+    constant: Float[Array, "length dim"],
+    start: Float[Array, "#steps length dim"],
+    poses: Float[Array, "frames height width features"],
+    *,
+    guidance: float,
+    optimisation: Optimisation = Optimisation(),
+    frames_at_once: int | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> Optimised:
+    """Pose-aware embeddings of frames under their poses.
+
+    With one embedding as `start` this is pose-aware inversion (Eq. 6), in which each timestep goes on from the
+    embedding of the one before; with one for every timestep it is the loop of Algorithm 1 (lines 3 to 9). At every
+    timestep the embedding of each frame descends the mean square between Z_{t-1} and the DDIM step from the frame's
+    own z_t. What does not depend on the embedding, the constant branch of guidance, is computed once per timestep.
+
+    Args:
+      predict: a `jax.tree_util.Partial` that holds the parameters, so that they are no constants of the program.
+      trajectory: Z_0 ... Z_T, from `invert`.
+      constant: embedding of guidance's other branch, see `combine`.
+      frames_at_once: frames optimised side by side; None is all. Fewer need less memory, the result is the same.
+      report: called as report(timesteps done, timesteps in all).
+    """
+    steps, frames = len(trajectory) - 1, len(poses)
+    table = DDIM().plan(process.walk(steps))
+    table = jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, table)
+    stop = -np.inf if optimisation.early_stop is None else optimisation.early_stop
+    rates = optimisation.learning_rate * (1 - np.arange(steps) / (2 * steps))
+    descents = Descent(np.full(steps, optimisation.inner_steps), rates, stop * (1 + 2 * np.arange(steps)))
+    descents = jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, descents)
+    settings = process.prediction_type, optimisation.enters, frames_at_once
+    numbers = constant, jnp.float32(guidance), poses[:, None]
+    state = tuple(repeat(a, "... -> frames ...", frames=frames) for a in (trajectory[-1][None], start[0]))
+    initial = start if len(start) > 1 else None
+    found, size = [], steps if report is None else 1
+    for first in range(0, steps, size):
+        inputs = jax.tree.map(lambda a, f=first: a[f : f + size], (table, descents, trajectory[-2::-1], initial))
+        state, some = _stretch(predict, *settings, numbers, inputs, state)
+        found.append(some)
+        if report is not None:
+            jax.block_until_ready(state)
+            report(first + size, steps)
+    embeddings, seen = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *found)
+    return Optimised(jnp.swapaxes(embeddings, 0, 1), state[0], jax.tree.map(lambda a: a.mean(1), seen))
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _stretch(predict, prediction_type, enters, frames_at_once, numbers, inputs, state):
+    """Some timesteps from a state (z, embedding) on: the new one, and (embeddings, seen) [frames, steps, ...]."""
+    constant, guidance, poses = numbers
+
+    def chunk(entries):
+        state, poses = entries
+        prompt = jnp.broadcast_to(constant, state[1].shape)
+
+        def body(state, inputs):
+            z, last = state
+            step, descent, target, initial = inputs
+            other, told = predict(z, step.t, prompt, poses)
+
+            def forward(embedding):
+                embedded, seen = predict(z, step.t, embedding, poses)
+                output = combine(enters, embedded.astype(jnp.float32), other.astype(jnp.float32), guidance)
+                x0, eps = x0_eps(prediction_type, output, z, step.signal, step.noise)
+                return DDIM().step(step, z, x0, eps, None)[0], seen
+
+            begin = last if initial is None else jnp.broadcast_to(initial, last.shape)
+            embedding = descend(forward, target, begin, descent)
+            z, seen = forward(embedding)
+            return (z, embedding), (embedding, told if enters == "unconditional" else seen)
+
+        state, found = jax.lax.scan(body, state, inputs)
+        return state, jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), found)
+
+    return map_chunks(chunk, (state, poses), frames_at_once)
+
+
+class Descent(NamedTuple):
+    """An optimisation's numbers at one timestep; a frame whose loss is below `enough` has had its updates."""
+
+    inner_steps: Int[ArrayLike, "*steps"]
+    learning_rate: Float[ArrayLike, "*steps"]
+    enough: Float[ArrayLike, "*steps"]
+
+
+def descend(
+    forward: Callable[[Text], tuple[Latents, PyTree]],
+    target: Float[Array, "height width channels"],
+    embedding: Text,
+    descent: Descent,
+) -> Text:
+    """Updates of each frame's embedding by Adam (Kingma and Ba 2015) from a fresh state. The gradient is the
+    embedding's alone."""
+    adam = optax.scale_by_adam()
+
+    def losses(embedding):
+        error = jnp.square(forward(embedding)[0] - target)
+        each = error.mean(axis=tuple(range(1, error.ndim)))
+        return each.sum(), each
+
+    def update(state):
+        n, embedding, moments, active = state
+        gradient, each = jax.grad(losses, has_aux=True)(embedding)
+        change, moments = adam.update(gradient, moments)
+        moved = jnp.where(active[:, None, None], embedding - descent.learning_rate * change, embedding)
+        return n + 1, moved, moments, active & (each >= descent.enough)
+
+    def more(state):
+        n, _, _, active = state
+        return (n < descent.inner_steps) & active.any()
+
+    state = jnp.int32(0), embedding, adam.init(embedding), jnp.ones(len(embedding), bool)
+    return jax.lax.while_loop(more, update, state)[1]

@@ -1,0 +1,201 @@
+"""PoseAnimate from an image, words and poses to frames, with networks of no size."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxanim.cues.driving import Labels
+from jaxanim.cues.openpose import Keypoints
+from jaxanim.errors import InputError
+from jaxanim.media.images import to_float
+from jaxanim.models.shapes import parameter_shapes
+from jaxanim.models.tokenizer import build_word_tokenizer
+from jaxanim.puppets import puppet_clip
+from jaxanim.puppets.driving import driving_of
+from jaxanim.systems.base import Memory, Sampling
+from jaxanim.systems.conditions import encode_inputs
+from jaxanim.systems.poseanimate.animate import Options, hold, sample_latents
+from jaxanim.systems.poseanimate.masks import character_masks, subject_map, subject_tokens
+from jaxanim.systems.poseanimate.system import embed, load
+from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
+from jaxanim.systems.stable_diffusion.system import save
+from tests.systems import tiny
+
+SIDE, STEPS, FRAMES = 32, 2, 3
+CONFIG = StableDiffusionConfig(
+    vae=tiny.FLAT.vae,
+    text_encoder=tiny.FLAT.text_encoder,
+    unet=dataclasses.replace(tiny.FLAT.unet, motion=None, pool_frames=False),
+    controlnet=tiny.FLAT.controlnet,
+    defaults=Sampling(size=(SIDE, SIDE), steps=STEPS, guidance=7.5),
+)
+# Shapes, and steps reported one by one, as in every test: they share their compiled programs.
+QUICK = {"inner_steps": 1, "transition": 0}
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return puppet_clip(950_003, FRAMES, (SIDE, SIDE))
+
+
+@pytest.fixture(scope="module")
+def driving(clip):
+    return dataclasses.replace(driving_of(clip), prompt="a woman dances", subject="woman")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    names = ("vae", "text_encoder", "unet", "controlnet")
+    params = tiny.random_params({name: parameter_shapes(name, getattr(CONFIG, name)) for name in names})
+    words = build_word_tokenizer(["a", "woman", "dances", "quick"], folder / "words", 8)
+    save(params, CONFIG, words, folder / "base")
+    unposed = {name: tree for name, tree in params.items() if name != "controlnet"}
+    save(unposed, dataclasses.replace(CONFIG, controlnet=None), words, folder / "unposed")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def system(folder):
+    return load(folder / "base")
+
+
+@pytest.fixture(scope="module")
+def inputs(system, clip, driving):
+    """(prompts, z0, pose embeddings of the source's frame and the others)."""
+    prompts = embed(system.run.args[0], system.params, system.config, driving)
+    pictures = np.concatenate([driving.still.pictures["openpose"], driving.pictures["openpose"]])
+    reference = jnp.asarray(to_float(clip.reference))
+    return prompts, *encode_inputs(
+        system.config, system.params, reference, jnp.asarray(pictures, jnp.float32) / 255
+    )
+
+
+def quiet(done, total):
+    assert 0 <= done <= total
+
+
+def animate(system, clip, driving, report=quiet, **options):
+    return system.animate(
+        to_float(clip.reference), driving, key=jax.random.key(0), options=Options(**QUICK | options), report=report
+    )
+
+
+def test_a_puppet_moves_and_progress_is_told(system, clip, driving):
+    told = []
+    frames = animate(system, clip, driving, lambda done, total: told.append((done, total)), lead_in=True)
+    chex.assert_shape(frames, (1 + FRAMES, SIDE, SIDE, 3))
+    chex.assert_tree_all_finite(frames)
+    assert np.abs(np.diff(np.asarray(frames), axis=0)).max() > 1e-3
+    assert told == sorted(told)
+    assert told[-1] == (4 * STEPS, 4 * STEPS)
+    chex.assert_trees_all_close(animate(system, clip, driving), frames[1:], atol=1e-5)
+
+
+def test_direct_inversion_gives_the_source_back(system, inputs):
+    prompts, z0, pose = inputs
+    options = Options(inversion="direct", **QUICK)
+    held = hold(system.params, CONFIG, prompts, z0, pose, None, system.defaults, options, quiet)
+    latents = sample_latents(system.params, CONFIG, prompts, pose, held, system.defaults, options, Memory(), quiet)
+    chex.assert_trees_all_close(latents[0], z0, atol=1e-5)
+    assert float(jnp.abs(latents[1] - z0).max()) > 1e-3
+
+
+def test_an_unoptimised_prompt_does_not_feel_the_guidance_scale(system, inputs):
+    prompts, z0, pose = inputs
+    options = Options(inversion="negative_prompt", dcam=False, mgdm=False, **QUICK)
+    results = []
+    for guidance in (7.5, 1.0):
+        sampling = dataclasses.replace(system.defaults, guidance=guidance)
+        held = hold(system.params, CONFIG, prompts, z0, pose, None, sampling, options, quiet)
+        results.append(
+            sample_latents(system.params, CONFIG, prompts, pose, held, sampling, options, Memory(), quiet)
+        )
+    chex.assert_trees_all_close(*results, atol=1e-4)
+
+
+def test_frames_are_sampled_together_as_each_alone_where_nothing_is_shared(system, inputs):
+    """With each frame's own embedding, without dual consistency: the optimisation's own walk, taken again."""
+    prompts, z0, pose = inputs
+    options = Options(dcam=False, inner_steps=3, transition=0)
+    held = hold(system.params, CONFIG, prompts, z0, pose, None, system.defaults, options, quiet)
+    assert float(jnp.abs(held.embeddings[:, 1] - held.embeddings[:, 3]).max()) > 1e-6
+    given = (system.params, CONFIG, prompts)
+    latents = sample_latents(*given, pose, held, system.defaults, options, Memory(), quiet)
+    turn = sample_latents(*given, pose, held, system.defaults, options, Memory(guidance_in_turn=True), quiet)
+    chex.assert_trees_all_close(turn, latents, atol=1e-4)
+    one = held._replace(embeddings=held.embeddings[:, 2:3], masks=held.masks[2:3])
+    alone = sample_latents(*given, pose[2:3], one, system.defaults, options, Memory(), quiet)
+    chex.assert_trees_all_close(alone[0], latents[2], atol=1e-4)
+
+
+def test_the_source_s_mask_is_taken_as_given(system, inputs):
+    prompts, z0, pose = inputs
+    mask = np.zeros((SIDE, SIDE), np.float32)
+    mask[: SIDE // 2] = 1
+    options = Options(inversion="negative_prompt", **QUICK)
+    held = hold(system.params, CONFIG, prompts, z0, pose, jnp.asarray(mask), system.defaults, options, quiet)
+    assert held.masks.shape == (1 + FRAMES, *z0.shape[:2])
+    assert (np.asarray(held.masks[0]) == (np.arange(z0.shape[0]) < z0.shape[0] // 2)[:, None]).all()
+
+
+def test_words_of_the_subject_are_found_in_the_prompt(system):
+    tokenizer = system.run.args[0]
+    assert subject_tokens(tokenizer, "a quick woman dances", "woman").tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
+    assert subject_tokens(tokenizer, "a quick woman dances", "Quick woman").tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
+
+
+def test_maps_of_the_coarsest_level_that_both_sides_have_are_averaged():
+    def layer(side, value):
+        return {"attentions_0": {"attn2": jnp.full((1, 2, side, side), value)}}
+
+    taken = {
+        "down_blocks_0": layer(8, 1.0),
+        "down_blocks_1": layer(4, 2.0),
+        "mid_block": layer(2, 9.0),
+        "up_blocks_0": {},
+        "up_blocks_1": layer(4, 4.0),
+        "up_blocks_2": layer(8, 7.0),
+    }
+    chex.assert_trees_all_close(subject_map(taken), jnp.full((1, 2, 4, 4), 3.0))
+
+
+def test_masks_are_where_a_map_is_high():
+    maps = jnp.asarray([[[0.1, 0.1], [0.5, 0.9]]])
+    assert character_masks(maps, (2, 2), 0.3).tolist() == [[[0, 0], [1, 1]]]
+    assert character_masks(maps, (2, 2), 0.7).tolist() == [[[0, 0], [0, 1]]]
+
+
+BAD = {
+    "subject 'horse'": ({"subject": "horse"}, "word 'horse' is not in the prompt 'a woman dances'"),
+    "subject cut off": (
+        {"prompt": "a a a a a a a woman"}, "word 'woman' is not in the prompt",
+    ),
+    "no prompt": ({"prompt": None}, "prompt"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
+def test_bad_words_are_told(system, clip, driving, changes, message):
+    with pytest.raises(InputError, match=message):
+        animate(system, clip, dataclasses.replace(driving, **changes))
+
+
+def test_other_bad_input_is_told(system, folder, clip, driving):
+    still = Labels(keypoints=driving.still.keypoints, masks=np.zeros((1, 8, 16), np.uint8))
+    with pytest.raises(InputError, match="reference_mask is 16x8; it should be 32x32"):
+        animate(system, clip, dataclasses.replace(driving, still=still))
+    body = driving.keypoints.body.copy()
+    body[:, :, 2:] = 0
+    few = Keypoints(body, driving.keypoints.hands, driving.keypoints.face)
+    with pytest.raises(InputError, match="at least 2 are needed to align"):
+        animate(system, clip, dataclasses.replace(driving, keypoints=few))
+    with pytest.raises(InputError, match="has no network 'controlnet'"):
+        load(folder / "unposed")
+    for wrong in ({"transition": -1}, {"lambda_first": 0.9, "lambda_before": 0.2}, {"mask_threshold": 0.0}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            Options(**wrong)
