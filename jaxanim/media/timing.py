@@ -16,9 +16,9 @@ def timing(
 ) -> tuple[float, Int[np.ndarray, "shown"]]:
     """(frames a second, which frame is shown at each of them).
 
-    A declared rate that the time stamps agree with, to half a frame, is the rate; so is their mean, rounded to a
-    usual one within their precision. Else the rate is variable: the video is then shown at `wanted` frames a
-    second, or at the mean, each time with the frame that is on the screen.
+    A declared rate that the time stamps agree with, to half a frame, is the rate; or else a usual one near their
+    mean, or the mean itself. Else the rate is variable: the video is then shown at `wanted` frames a second, or at
+    the mean, each time with the frame that is on the screen.
 
     Args:
       times: of the frames, in seconds; None where the file has none, and then the declared rate is believed.
@@ -35,17 +35,22 @@ def timing(
     if (np.diff(stamps) < 0).any() or span <= 0:
         return usual, everyone
     mean = (count - 1) / span
-    for rate in (declared and float(declared), usual_rate(mean, 2 * precision / span)):
+    for rate in (declared and float(declared), *usual_rates(mean, 0.03), mean):
         if rate and np.abs(stamps - everyone / rate).max() <= 0.5 / rate + precision:
             return rate, everyone
     shown = span + (last or 1 / mean)
-    rate = wanted or usual_rate(count / shown, 2 * precision / shown)
+    rate = wanted or next(iter(usual_rates(count / shown, 0.005)), count / shown)
     moments = np.arange(max(int(span * rate) + 1, round(shown * rate))) / rate
     return rate, np.searchsorted(stamps, moments + precision + 1e-6, side="right") - 1
 
 
-def usual_rate(rate: float, error: float) -> float:
-    """The whole number, or the thousand-and-first part less (29.97), that `rate` is within a relative error."""
-    whole = max(1, round(rate))
-    nearest = min((whole, whole * 1000 / 1001), key=lambda usual: abs(usual - rate))
-    return float(nearest) if abs(nearest / rate - 1) <= max(error, 1e-4) else rate
+def usual_rates(rate: float, apart: float) -> list[float]:
+    """Rates that videos have, the nearest first, no further than a share of `rate`; a television's (29.97) only if
+    nearly met, since it is near to a whole one."""
+    television = [usual * 1000 / 1001 for usual in (24, 30, 60, 120)]
+    exact = [usual for usual in television if abs(usual / rate - 1) < 5e-4]
+    near = sorted((abs(usual / rate - 1), float(usual)) for usual in USUAL)
+    return exact + [usual for distance, usual in near if distance <= apart]
+
+
+USUAL = (5, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120)

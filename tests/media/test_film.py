@@ -125,6 +125,8 @@ def test_a_variable_rate_is_shown_at_a_constant_one(tmp_path):
     ([5, 5.04, 5.08], None, Fraction(25), 60.0, (25, [0, 1, 2])),
     ([0, 0.033, 0.067, 0.1], None, None, None, (30, [0, 1, 2, 3])),
     ([0, 0.035, 0.07, 0.1, 0.135], None, Fraction(200), None, (30, [0, 1, 2, 3, 4])),
+    ([0, 0.035, 0.065, 0.095, 0.13], None, Fraction(200), None, (30, [0, 1, 2, 3, 4])),
+    ([0, 0.08, 0.16, 0.24], None, None, None, (12.5, [0, 1, 2, 3])),
     ([None, None, None], None, Fraction(12), None, (12, [0, 1, 2])),
     ([0.3], None, None, None, (25, [0])),
     ([0, 0, 0], 0.1, Fraction(10), None, (10, [0, 1, 2])),
@@ -135,7 +137,7 @@ def test_a_variable_rate_is_shown_at_a_constant_one(tmp_path):
 def test_rates_from_time_stamps(times, last, declared, wanted, expected):
     times = [None if time is None else float(time) for time in times]
     fps, shown = timing(times, last, declared, wanted, 0.001)
-    assert fps == pytest.approx(expected[0], rel=1e-3 if declared is None else 0.02)
+    assert fps == pytest.approx(expected[0], rel=1e-6)
     assert shown.tolist() == expected[1]
 
 
