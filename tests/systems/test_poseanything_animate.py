@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from jaxanim.errors import InputError
+from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.wan.transformer import WanTransformer
 from jaxanim.models.wan.video import to_latents, to_pixels
 from jaxanim.systems.base import Memory
 from jaxanim.systems.poseanything import matching, network, parts
 from jaxanim.systems.poseanything.animate import Motion, Options, animate
+from jaxanim.systems.poseanything.config import PoseAnythingConfig
 from jaxanim.systems.poseanything.network import Part, PoseMLP, PoseMLPConfig, velocity
 from tests.systems.tiny_poseanything import CONFIG, injected, tiny
 
@@ -208,3 +210,11 @@ def test_width_has_no_parts():
         ).check()
     with pytest.raises(InputError, match="injection is 'depth'"):
         dataclasses.replace(CONFIG.rules, injection="depth")
+
+
+def test_the_released_sizes_have_1_13_billion_parameters_of_part_modules():
+    sizes = parameter_shapes("transformer", PoseAnythingConfig().transformer)
+    part = {name: sizes["blocks"][name] for name in ("cross_attn_instance", "norm4")}
+    count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(part))
+    assert count == 30 * (4 * (3072**2 + 3072) + 2 * 3072 + 2 * 3072)
+    assert sizes["patch_embedding"]["kernel"].shape == (1, 2, 2, 96, 3072)

@@ -3,18 +3,24 @@
 import dataclasses
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxanim.errors import InputError
 from jaxanim.media.video import read_video
 from jaxanim.metrics.evaluate import Evaluation
 from jaxanim.metrics.puppet_cases import puppet_case
+from jaxanim.models.prompt_file import load_prompts
 from jaxanim.puppets import KINDS, puppet_clip
 from jaxanim.puppets.export import write_clip
-from jaxanim.systems.base import entry
+from jaxanim.systems.base import entry, load
+from jaxanim.systems.poseanything.__main__ import main as put_together
 from jaxanim.systems.poseanything.animate import Options
 from jaxanim.systems.poseanything.parts import dilations
 from jaxanim.systems.poseanything.system import motion_from, save
+from jaxanim.weights import save_weights
 from sample.animate import main as animate
 from tests.systems.tiny_poseanything import CONFIG, TOKENIZER, tiny
 
@@ -113,3 +119,35 @@ def test_camera_control_is_measured(world, monkeypatch, capsys):
     report = json.loads(capsys.readouterr().out)["cameras"]
     assert set(report) == {"still", "pan-left 0.3"}
     assert all(np.isfinite(value) for row in report.values() for value in row.values())
+
+
+def test_a_converted_release_is_put_together_and_prompts_are_embedded_once(tmp_path, capsys):
+    released = dataclasses.replace(CONFIG.transformer, num_layers=28)
+    deep = dict(tiny().params["transformer"])
+    deep["blocks"] = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 14), deep["blocks"])
+    parts = {
+        "transformer": ("wan_transformer", released, deep),
+        "vae": ("wan_vae", CONFIG.vae, tiny().params["vae"]),
+        "text-encoder": ("t5_encoder", CONFIG.text_encoder, tiny().params["text_encoder"]),
+    }
+    words = []
+    for name, (network, config, params) in parts.items():
+        save_weights(tmp_path / name, {network: (config, params)}, system=network)
+        words += [f"--{name}", str(tmp_path / name)]
+    TOKENIZER.save(str(tmp_path / "text-encoder" / "tokenizer.json"))
+    out = ["--out", str(tmp_path / "out")]
+    assert put_together([*words, "--prompt", "a dog walks", *out]) == 0
+    system = load("poseanything", tmp_path / "out")
+    assert (system.config.rules.match_block, system.config.rules.part_form) == (27, "released")
+    np.testing.assert_array_equal(
+        system.params["transformer"]["proj_out"]["kernel"], np.asarray(deep["proj_out"]["kernel"], np.float16)
+    )
+    case = puppet_case(950_000, frames=3, size=(32, 32), needs=entry("poseanything").needs)
+    driving = dataclasses.replace(case.driving, prompt="a cat sleeps", camera=None)
+    with pytest.raises(InputError, match="holds no embedding of the prompt 'a cat sleeps'"):
+        system.animate(np.zeros((32, 32, 3), np.float32), driving, key=jax.random.key(0))
+    assert put_together([*words[:2], *out]) == 2
+    assert "--transformer and --vae go together" in capsys.readouterr().err
+    assert put_together(["--prompt", "a", *out]) == 2
+    assert put_together([*words[4:], "--prompt", "a cat sleeps", *out]) == 0
+    assert load_prompts(tmp_path / "out" / "prompts.safetensors", ["a cat sleeps", ""], 512).shape == (2, 512, 8)

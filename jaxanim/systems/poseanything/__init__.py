@@ -12,6 +12,7 @@ animate.py         matching, guidance and sampling
 stages.py          what learns in which stage
 task.py            the stages as training tasks
 system.py          weights, the call that the programs use
+together.py        one weights folder out of the converted release
 """
 
 from jaxanim.cues.driving import GRAPH, Needs

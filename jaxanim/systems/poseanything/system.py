@@ -27,6 +27,7 @@ from jaxanim.systems.poseanything.config import PoseAnythingConfig
 from jaxanim.systems.poseanything.network import PoseMLPConfig
 from jaxanim.systems.poseanything.parts import merge_segments, part_masks
 from jaxanim.systems.poseanything.sparse import keep_share
+from jaxanim.systems.poseanything.together import PROMPTS
 from jaxanim.weights import load_settings, load_weights, read_description, save_weights
 
 __all__ = ["Config", "Options", "load", "run", "save"]
@@ -35,8 +36,6 @@ Config = PoseAnythingConfig
 NAME = SYSTEM.name
 NETWORKS = ("vae", "transformer")
 OPTIONAL = ("text_encoder", "pose_mlp")
-PROMPTS = "prompts.safetensors"
-"""Embedded prompts in a weights folder without a text encoder."""
 
 Embed = Callable[[Sequence[str]], Float[Array | np.ndarray, "prompts tokens text"]]
 

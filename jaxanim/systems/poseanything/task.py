@@ -33,6 +33,7 @@ from jaxanim.systems.poseanything.parts import grid_shares, merge_segments, part
 from jaxanim.systems.poseanything.sparse import draw_kept
 from jaxanim.systems.poseanything.stages import HUMANS_ALONE, TRAINABLE
 from jaxanim.systems.poseanything.system import embedded, run, save
+from jaxanim.systems.poseanything.together import load_network
 from jaxanim.training.feed import Feed
 from jaxanim.training.objective import Objective
 from jaxanim.training.sharding import placed
@@ -87,17 +88,16 @@ class PoseAnythingRecipe:
 
     def open(self) -> "PoseAnythingTask":
         """Reads the autoencoder and the weights to begin with; InputError for folders without them."""
-        vae_config, vae = load_weights(self.vae, networks=("vae",), shapes=parameter_shapes, mapped=True)["vae"]
+        vae_config, vae = load_network(self.vae, "vae", shapes=parameter_shapes, mapped=True)
         config, held = dataclasses.replace(self.model, vae=vae_config), {}
         config.check()
         tokenizer = word_tokenizer(vocabulary()) if config.text_encoder is not None else None
         if self.start is not None:
-            networks = tuple(name for name in read_description(self.start)["networks"] if name != "vae")
-            held = {
-                name: tree
-                for name, (_, tree) in load_weights(self.start, networks=networks, mapped=True).items()
-                if name in ("transformer", "text_encoder", "pose_mlp")
-            }
+            held["transformer"] = load_network(self.start, "transformer", mapped=True)[1]
+            others = {"text_encoder", "pose_mlp"} & set(read_description(self.start)["networks"])
+            if others:
+                loaded = load_weights(self.start, networks=tuple(sorted(others)), mapped=True)
+                held |= {name: tree for name, (_, tree) in loaded.items()}
             if "text_encoder" in held:
                 tokenizer = load_sentencepiece(Path(self.start) / "tokenizer")
         if config.text_encoder is not None and tokenizer.get_vocab_size() > config.text_encoder.vocab_size:
