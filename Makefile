@@ -35,7 +35,7 @@ test-full: .venv/test.stamp
 	for part in unet controlnet video_unet vae clip ten_steps; do \
 		$(PY) -m pytest -s -m full_size -k test_$$part tests/full_size || exit 1; done
 	$(PY) -m pytest -s -m full_size tests/full_size/test_magicanimate.py
-	$(PY) -m pytest -s -m full_size tests/full_size/test_t5.py
+	$(PY) -m pytest -s -m full_size tests/full_size/test_t5.py tests/full_size/test_cogvideox.py
 	$(PY) -m pytest -m full_size tests/bench
 
 # Every notebook, those too that train.

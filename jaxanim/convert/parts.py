@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxanim.convert import infer, infer_wan
-from jaxanim.convert.families import clip, controlnet, motion, t5, unet, vae, wan
+from jaxanim.convert import infer, infer_cogvideox, infer_wan
+from jaxanim.convert.families import clip, cogvideox, controlnet, motion, t5, unet, vae, wan
 from jaxanim.convert.rules import Drops, Renamed, Tensors, count, rename
 from jaxanim.convert.source import Source
 from jaxanim.errors import InputError
@@ -44,6 +44,8 @@ SIGNATURES: Sequence[tuple[str, str, str]] = (
     (r"encoder\.down_blocks\.0\.resnets\.0\.conv1\.weight", "vae", "diffusers' names"),
     (r"encoder\.down\.0\.block\.0\.conv1\.weight", "vae", "CompVis' names"),
     (r"(text_model\.)?embeddings\.token_embedding\.weight", "text_encoder", "transformers' names"),
+    (r"patch_embed\.text_proj\.weight", "cogvideox", "diffusers' names"),
+    (r"encoder\.down_blocks\.0\.resnets\.0\.conv1\.conv\.weight", "cogvideox_vae", "diffusers' names"),
     (r"encoder\.block\.0\.layer\.0\.SelfAttention\.q\.weight", "t5_encoder", "transformers' names"),
     (r"blocks\.0\.pos_embedding\.embedding\.weight", "t5_encoder", "Wan's names"),
     (r"(vision_model\.)?embeddings\.class_embedding", "image_encoder", "transformers' names"),
@@ -179,6 +181,8 @@ _INFER: dict[str, Callable] = {
     "t5_encoder": infer.t5,
     "wan_transformer": infer_wan.transformer,
     "wan_vae": infer_wan.vae,
+    "cogvideox": infer_cogvideox.transformer,
+    "cogvideox_vae": infer_cogvideox.vae,
 }
 
 
@@ -190,6 +194,10 @@ def _rename(network: str, naming: str, path: Path, tensors: Tensors) -> Renamed:
     if network == "t5_encoder":
         rules = t5.transformers if naming == "transformers' names" else t5.wan
         return rename(path, "T5 encoder", tensors, rules(tensors), t5.DROPS)
+    if network == "cogvideox":
+        return rename(path, "CogVideoX transformer", tensors, cogvideox.TRANSFORMER)
+    if network == "cogvideox_vae":
+        return rename(path, "CogVideoX autoencoder", tensors, cogvideox.VAE)
     native = naming == "diffusers' names"
     if network == "wan_transformer":
         rules = wan.TRANSFORMER_DIFFUSERS if native else wan.TRANSFORMER

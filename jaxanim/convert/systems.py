@@ -26,6 +26,8 @@ FAMILIES = {
     "appearance_encoder": "an appearance encoder",
     "clip": "CLIP",
     "text_encoder": "CLIP's text encoder",
+    "cogvideox": "CogVideoX's transformer",
+    "cogvideox_vae": "CogVideoX's autoencoder",
     "t5_encoder": "a text encoder of the T5 family",
     "wan_transformer": "Wan's transformer",
     "wan_vae": "Wan2.2's autoencoder",

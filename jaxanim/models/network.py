@@ -13,7 +13,7 @@ class Network(NamedTuple):
     """A module, shapes of inputs for its `init`, and the part of its parameters that counts, by default all."""
 
     module: nn.Module
-    inputs: tuple[jax.ShapeDtypeStruct, ...]
+    inputs: tuple[PyTree, ...]
     part: Callable[[PyTree], PyTree] = lambda params: params
 
 

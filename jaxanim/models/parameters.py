@@ -16,12 +16,12 @@ def copy_part(tree: dict, source: dict) -> dict:
     }
 
 
-def shapes_of(module: nn.Module, *inputs: jax.ShapeDtypeStruct) -> PyTree:
+def shapes_of(module: nn.Module, *inputs: PyTree) -> PyTree:
     """The parameter tree of `module`, with shapes in place of arrays; a module is traced once and remembered."""
     # A copy of the dictionaries, for whoever asks may take leaves out.
     return jax.tree.map(lambda leaf: leaf, _traced(module, *inputs))
 
 
 @functools.lru_cache(maxsize=64)
-def _traced(module: nn.Module, *inputs: jax.ShapeDtypeStruct) -> PyTree:
+def _traced(module: nn.Module, *inputs: PyTree) -> PyTree:
     return jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
