@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tests.bench import bench_magicanimate, bench_networks, memory_table
+from tests.bench import bench_cogvideox, bench_magicanimate, bench_networks, memory_table
 
 
 def lines(program, capsys, monkeypatch, *arguments):
@@ -29,6 +29,19 @@ def test_networks_are_diffusers(case, capsys, monkeypatch):
     assert report["case"] == case
     assert report["diffusers eager"]["relative_difference"] < 1e-4
     assert report["diffusers eager over jaxanim"] > 0
+
+
+@pytest.mark.parametrize("case", ["block", "vae decode"])
+def test_cogvideox_is_diffusers(case, capsys, monkeypatch):
+    (report,) = lines(bench_cogvideox, capsys, monkeypatch, "--only", case)
+    assert report["diffusers eager"]["relative_difference"] < 1e-4
+    assert report["diffusers eager over jaxanim"] > 0
+
+
+def test_a_same2x_step_beside_a_plain_one(capsys, monkeypatch):
+    (report,) = lines(bench_cogvideox, capsys, monkeypatch, "--only", "same2x")
+    assert report["same2x over plain"] > 0
+    assert report["same2x"]["tflop"] >= report["plain"]["tflop"]
 
 
 @pytest.mark.full_size

@@ -1,0 +1,30 @@
+"""DirectAnimator on the puppet world, stage 1: same-ID (Sec. 3.2), cues of the target's own identity.
+
+  python -m train.run configs/directanimator_stage1.py
+
+Not trained yet: no time and no result stand here before it is.
+"""
+
+from configs.directanimator_models import DIRECTANIMATOR, PAIRS
+from jaxanim.systems.directanimator.task import DirectAnimatorRecipe
+from jaxanim.training.experiment import Experiment
+
+config = Experiment(
+    name="directanimator_stage1",
+    task=DirectAnimatorRecipe(
+        stage=1,
+        model=DIRECTANIMATOR,
+        pairs=PAIRS,
+        vae="runs/directanimator_vae/weights",
+    ),
+    steps=3000,
+    batch_size=4,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    warmup=30,
+    schedule="cosine",
+    weight_decay=0.0,
+    ema_decay=0.998,
+    save_every=500,
+    sheet_every=500,
+)

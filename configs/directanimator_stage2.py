@@ -1,0 +1,32 @@
+"""DirectAnimator on the puppet world, stage 2: cross-ID with Same2X (Sec. 3.2, Eq. 4), cues of another identity.
+
+  python -m train.run configs/directanimator_stage2.py
+
+Not trained yet: no time and no result stand here before it is.
+"""
+
+from configs.directanimator_models import DEPTH, DIRECTANIMATOR, PAIRS
+from jaxanim.systems.directanimator.losses import Same2X
+from jaxanim.systems.directanimator.task import DirectAnimatorRecipe
+from jaxanim.training.experiment import Experiment
+
+config = Experiment(
+    name="directanimator_stage2",
+    task=DirectAnimatorRecipe(
+        stage=2,
+        model=DIRECTANIMATOR,
+        pairs=PAIRS,
+        start="runs/directanimator_stage1/weights",
+        same2x=Same2X(depth=DEPTH),
+    ),
+    steps=3000,
+    batch_size=4,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    warmup=30,
+    schedule="cosine",
+    weight_decay=0.0,
+    ema_decay=0.998,
+    save_every=500,
+    sheet_every=500,
+)

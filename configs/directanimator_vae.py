@@ -1,0 +1,31 @@
+"""The puppet world's CogVideoX autoencoder.
+
+  python -m train.run configs/directanimator_vae.py
+
+Not trained yet: no time and no result stand here before it is.
+"""
+
+from configs.directanimator_models import VIDEO_VAE
+from jaxanim.data.puppets import PuppetClips
+from jaxanim.training.experiment import Experiment
+from jaxanim.training.tasks.video_vae import VideoVAETask
+
+config = Experiment(
+    name="directanimator_vae",
+    task=VideoVAETask(
+        model=VIDEO_VAE,
+        clips=PuppetClips(seeds=(0, 500), frames=17, spacing="consecutive", span=50, size=(64, 64)),
+        held_out=PuppetClips(seeds=(900_000, 3), frames=17, spacing="consecutive", span=50, size=(64, 64)),
+        crop=32,
+    ),
+    steps=2000,
+    batch_size=4,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    warmup=30,
+    schedule="cosine",
+    weight_decay=0.0,
+    ema_decay=0.998,
+    save_every=500,
+    sheet_every=500,
+)

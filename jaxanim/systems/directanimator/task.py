@@ -1,0 +1,176 @@
+"""DirectAnimator's two training stages as tasks of the training loop (Sec. 3.2)."""
+
+import dataclasses
+import os
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree, UInt8
+
+from jaxanim.data.pipeline import cached
+from jaxanim.errors import InputError
+from jaxanim.media.images import contact_sheet, to_float, to_uint8
+from jaxanim.metrics import psnr
+from jaxanim.models.cogvideox.chunks import to_latents
+from jaxanim.models.cogvideox.config import CogVideoXConfig
+from jaxanim.models.cogvideox.image_to_video import image_latent, length
+from jaxanim.models.cogvideox.vae import CogVideoXVAEConfig
+from jaxanim.models.shapes import fresh_params
+from jaxanim.systems.directanimator.animate import animate, encode_cue
+from jaxanim.systems.directanimator.config import DirectAnimatorConfig
+from jaxanim.systems.directanimator.cues import CueTriplet
+from jaxanim.systems.directanimator.losses import Same2X, directanimator_loss
+from jaxanim.systems.directanimator.network import CueLatents, in_front
+from jaxanim.systems.directanimator.pairs import FIELDS, PuppetPairs
+from jaxanim.systems.directanimator.system import read, save, with_prompt
+from jaxanim.training.feed import Feed
+from jaxanim.training.sharding import placed
+from jaxanim.training.task import Place
+from jaxanim.weights import load_weights
+
+
+@dataclasses.dataclass(frozen=True)
+class DirectAnimatorRecipe:
+    """One stage of DirectAnimator.
+
+    Attributes:
+      stage: 1 learns from cues of the same identity, 2 from pseudo cues of another.
+      model: the sizes of everything; in stage 2 those of `start` count.
+      start: weights folder of stage 1, which stage 2 begins with and has as its teacher; empty in stage 1.
+      vae: weights folder of CogVideoX's autoencoder alone, frozen; empty where `start` is given.
+      base: weights folder of CogVideoX's transformer alone, which stage 1 begins with; empty for a fresh one.
+      pairs: what is learnt from.
+      same2x: the alignment with the teacher; None trains stage 2 without (Table 3, S8).
+      drop_cues: how often all cues are zeros in training, which guidance needs; the paper says nothing of guidance.
+    """
+
+    stage: int
+    model: DirectAnimatorConfig
+    pairs: PuppetPairs
+    start: str = ""
+    vae: str = ""
+    base: str = ""
+    same2x: Same2X | None = Same2X()
+    drop_cues: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.stage not in (1, 2):
+            raise InputError(f"stage is {self.stage}: choose 1 or 2")
+        if (self.stage == 2) != bool(self.start) or bool(self.start) == bool(self.vae or self.base):
+            raise InputError(
+                "stage 1 needs `vae`, and `base` if any; stage 2 `start` alone, the weights of stage 1"
+            )
+        if not 0 <= self.drop_cues < 1:
+            raise InputError(f"drop_cues is {self.drop_cues}: it is a probability below 1")
+
+    def open(self) -> "DirectAnimatorTask":
+        """Reads the autoencoder or stage 1's weights."""
+        if self.start:
+            config, params = read(self.start, mapped=True)
+            return DirectAnimatorTask(self, config, params)
+        vae, autoencoder = _only_network(self.vae, CogVideoXVAEConfig)
+        config, params = dataclasses.replace(self.model, vae=vae), {"vae": autoencoder}
+        if self.base:
+            base, params["base"] = _only_network(self.base, CogVideoXConfig)
+            transformer = dataclasses.replace(config.transformer, transformer=base)
+            config = dataclasses.replace(config, transformer=transformer)
+        return DirectAnimatorTask(self, config, params)
+
+
+def _only_network(folder: str, kind: type) -> tuple[Any, PyTree]:
+    """(config, parameters) of a folder with one network; InputError where its config is of another kind."""
+    networks = load_weights(folder, mapped=True)
+    (config, params), *others = networks.values()
+    if others or not isinstance(config, kind):
+        raise InputError(f"weights folder {folder} holds {', '.join(networks)}; it should hold a {kind.__name__}'s")
+    return config, params
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DirectAnimatorTask:
+    """The task of a `DirectAnimatorRecipe`; parameters are "transformer", "vae" and, with Same2X, "teacher"."""
+
+    recipe: DirectAnimatorRecipe
+    config: DirectAnimatorConfig
+    start: PyTree
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """All of the transformer (Sec. 4.1)."""
+        return (r"^transformer/",)
+
+    @property
+    def taught(self) -> bool:
+        """Whether there is a teacher."""
+        return self.recipe.stage == 2 and self.recipe.same2x is not None
+
+    def init(self, key: Key[Array, ""], place: Place | None = None) -> PyTree:
+        """What `start` holds, else a fresh transformer; the teacher is a copy of the transformer."""
+        params = placed({name: self.start[name] for name in ("transformer", "vae") if name in self.start}, place)
+        if "transformer" not in params:
+            fresh = fresh_params("transformer", self.config.transformer, key)
+            fresh["transformer"] |= placed(self.start.get("base", {}), place)
+            params["transformer"] = fresh
+        if self.taught:
+            params["teacher"] = placed(self.start["transformer"], place)
+        return params
+
+    def batches(self, feed: Feed) -> grain.MapDataset:
+        """Pairs as they are rendered; the autoencoder runs in the step."""
+        return feed.shuffled(grain.MapDataset.source(cached(self.recipe.pairs)))
+
+    def loss(
+        self, params: PyTree, batch: dict[str, Array], key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The denoising loss, and Same2X in the second stage (Eq. 4)."""
+        config, recipe = self.config, self.recipe
+        frozen = {"vae": jax.lax.stop_gradient(params["vae"])}
+        size = length(batch["frames"].shape[1], config.transformer.transformer, config.vae)
+        drop, loss_key = jax.random.split(key)
+        z0 = in_front(to_latents(frozen["vae"], config.vae, _unit(batch["frames"])), size.extra)
+        image = image_latent(frozen["vae"], config.vae, _unit(batch["reference"])[:, None], None)
+        kept = jax.random.bernoulli(drop, 1 - recipe.drop_cues, (len(z0), 1, 1, 1, 1))
+
+        def cues(prefix: str) -> CueLatents:
+            pairs = (("pose", "body_mask"), ("face", "face_mask"))
+            parts = ([batch[prefix + name] for name in pair] for pair in pairs)
+            return CueLatents(*(encode_cue(frozen, config, *pair, size.extra) * kept for pair in parts))
+
+        text = jnp.zeros((len(z0), 1, config.transformer.transformer.text_embed_dim))
+        taught = {}
+        if self.taught:
+            taught = {"teacher": params["teacher"], "same_id_cues": cues(""), "same2x": recipe.same2x}
+        return directanimator_loss(
+            params["transformer"], config.transformer, config.diffusion, z0, image, text,
+            cues("" if recipe.stage == 1 else "pseudo_"), loss_key, **taught,
+        )  # fmt: skip
+
+    def sheet(self, params: PyTree, key: Key[Array, ""]) -> UInt8[np.ndarray, "height width 3"]:
+        """Two validation pairs: the reference, the pseudo driver's cue, the result and the truth."""
+        pairs, rows = dataclasses.replace(self.recipe.pairs, seeds=(900_000, 2)), []
+        params = with_prompt(params, self.config)
+        for i in range(len(pairs)):
+            pair = pairs[i]
+            cues = CueTriplet(*(pair[f"pseudo_{name}"] for name in FIELDS))
+            reference = jnp.asarray(to_float(pair["reference"]))
+            made = animate(params, self.config, reference, cues, key=key, sampling=self.config.defaults)
+            pictures, truth = to_uint8(np.asarray(made))[::4], pair["frames"][::4]
+            rows += [
+                ("reference", np.repeat(pair["reference"][None], len(truth), 0)),
+                ("driven by", cues.pose[::4]),
+                (f"{psnr(pictures, truth).mean():.1f} dB", pictures),
+                ("truth", truth),
+            ]
+        return contact_sheet(rows)
+
+    def save(self, params: PyTree, folder: str | os.PathLike) -> None:
+        """Exports weights that `jaxanim.systems.load` reads."""
+        save(params, self.config, folder)
+
+
+def _unit(pictures: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Pixels in [-1, 1]."""
+    return pictures.astype(jnp.float32) / 127.5 - 1
