@@ -36,6 +36,8 @@ test-full: .venv/test.stamp
 		$(PY) -m pytest -s -m full_size -k test_$$part tests/full_size || exit 1; done
 	$(PY) -m pytest -s -m full_size tests/full_size/test_magicanimate.py
 	$(PY) -m pytest -s -m full_size tests/full_size/test_t5.py tests/full_size/test_cogvideox.py
+	for part in transformer vae; do \
+		$(PY) -m pytest -s -m full_size -k test_wan_$$part tests/full_size/test_wan.py || exit 1; done
 	$(PY) -m pytest -m full_size tests/bench
 
 # Every notebook, those too that train.

@@ -4,6 +4,7 @@ import re
 
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxanim.convert.layout import from_torch
 from jaxanim.models.wan.config import WanConfig
@@ -88,3 +89,13 @@ def make_vae(config, seed=0):
             else:
                 p.copy_(noise / p[0].numel() ** 0.5)
     return net.eval()
+
+
+def take_params(net):
+    """`sd_oracle.take_params` for a transformer: its blocks stacked."""
+    leaves = flatten_dict(oracle.take_params(net), sep="/")
+    names = {re.sub(r"^blocks_\d+/", "", path) for path in leaves if path.startswith("blocks_")}
+    for name in names:
+        each = [leaves.pop(f"blocks_{i}/{name}") for i in range(net.config.num_layers)]
+        leaves[f"blocks/{name}"] = jnp.stack(each)
+    return unflatten_dict(leaves, sep="/")
