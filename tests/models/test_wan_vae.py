@@ -109,6 +109,25 @@ def test_memory_does_not_grow_with_the_frames(params):
     assert np.max(used, axis=0).tolist() <= (1.001 * np.min(used, axis=0)).tolist(), used
 
 
+def test_tiles_are_the_whole():
+    """Frames of 96x128 in tiles of 32, margins cut off, with the layers in the middle on the whole frame."""
+    config = dataclasses.replace(
+        TINY_VAE, base_dim=2, decoder_base_dim=2, dim_mult=(1, 1, 1), z_dim=3, latents_mean=(0.1, 0.2, 0.3),
+        latents_std=(1.0, 2.0, 0.5),
+    )  # fmt: skip
+    params = oracle.params_of(wan_oracle.make_vae(config, seed=4))
+    pixels = jax.random.uniform(jax.random.key(1), (1, 5, 96, 128, 3), minval=-1.0, maxval=1.0)
+    latents = to_latents(params, config, pixels)
+    np.testing.assert_allclose(to_latents(params, config, pixels, tile=32), latents, atol=1e-5)
+    whole, tiled = (to_pixels(params, config, latents, tile=tile) for tile in (None, 32))
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    used = [
+        to_pixels.lower(params, config, latents, tile=tile).compile().memory_analysis().temp_size_in_bytes
+        for tile in (None, 32)
+    ]
+    assert used[1] < used[0], used
+
+
 def test_the_defaults_are_wan2_2_s():
     with torch.device("meta"):
         net = wan_oracle.diffusers.AutoencoderKLWan(
@@ -139,6 +158,8 @@ def test_bad_input(params, pixels):
         to_latents(params, TINY_VAE, pixels[:, :, :15])
     with pytest.raises(InputError, match="frames_at_once is 0"):
         to_latents(params, TINY_VAE, pixels, frames_at_once=0)
+    with pytest.raises(InputError, match="tile is 0: give the side"):
+        to_latents(params, TINY_VAE, pixels, tile=0)
     with pytest.raises(InputError, match="latents_mean has 48 values; z_dim is 5"):
         WanVAEConfig(z_dim=5)
     with pytest.raises(InputError, match="temporal_downsample has 3 entries"):

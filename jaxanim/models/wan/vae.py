@@ -162,38 +162,63 @@ class UpBlock(_Layer):
         return x + duplicate_up(before, self.features, 1 + self.frames, 2, first=past is None), chain.kept
 
 
+def encoder_cut(config: WanVAEConfig) -> int:
+    """How many of the encoder's blocks are its head: all but the last two, one at least."""
+    return max(len(config.dim_mult) - 2, min(1, len(config.temporal_downsample)))
+
+
 class Encoder(_Layer):
-    """Patches of pixels to the (unquantised) moments of the posterior."""
+    """Patches of pixels to the (unquantised) moments of the posterior.
+
+    With `part` "head" it ends before, and with "tail" it begins with, block number `encoder_cut`: every layer of
+    the head is local (`jaxanim.models.wan.tiles`).
+    """
 
     @nn.compact
-    def __call__(self, x: Piece, past: Kept | None) -> tuple[Float[Array, "batch f h w moments"], Kept]:
-        c, chain = self.config, Chain(past)
-        x = chain(self.conv(c.base_dim * c.dim_mult[0], "conv_in"), x)
+    def __call__(
+        self, x: Piece, past: Kept | None, part: str = "whole"
+    ) -> tuple[Float[Array, "batch f h w moments"], Kept]:
+        c, chain, cut = self.config, Chain(past), encoder_cut(self.config)
+        if part != "tail":
+            x = chain(self.conv(c.base_dim * c.dim_mult[0], "conv_in"), x)
         for i, multiple in enumerate(c.dim_mult):
             down = i < len(c.temporal_downsample)
-            block = DownBlock(
-                c, c.base_dim * multiple, down, down and c.temporal_downsample[i], name=f"down_blocks_{i}"
-            )
-            x = chain(block, x)
+            if part == "whole" or (i < cut) == (part == "head"):
+                block = DownBlock(
+                    c, c.base_dim * multiple, down, down and c.temporal_downsample[i], name=f"down_blocks_{i}"
+                )
+                x = chain(block, x)
+        if part == "head":
+            return x, chain.kept
         x = chain(MidBlock(c, name="mid_block"), x)
         return chain(self.conv(2 * c.z_dim, "conv_out"), nn.silu(self.norm("norm_out")(x))), chain.kept
 
 
 class Decoder(_Layer):
-    """Latents to patches of pixels."""
+    """Latents to patches of pixels.
+
+    With `part` "head" it ends after, and with "tail" it begins behind, the first block: every layer of the tail is
+    local.
+    """
 
     @nn.compact
-    def __call__(self, x: Piece, past: Kept | None) -> tuple[Float[Array, "batch f h w patch"], Kept]:
+    def __call__(
+        self, x: Piece, past: Kept | None, part: str = "whole"
+    ) -> tuple[Float[Array, "batch f h w patch"], Kept]:
         c, chain = self.config, Chain(past)
-        x = chain(self.conv(c.decoder_base_dim * c.dim_mult[-1], "conv_in"), x)
-        x = chain(MidBlock(c, name="mid_block"), x)
+        if part != "tail":
+            x = chain(self.conv(c.decoder_base_dim * c.dim_mult[-1], "conv_in"), x)
+            x = chain(MidBlock(c, name="mid_block"), x)
         doubles_frames = c.temporal_downsample[::-1]
         for i, multiple in enumerate(reversed(c.dim_mult)):
             up = i < len(doubles_frames)
-            block = UpBlock(
-                c, c.decoder_base_dim * multiple, up, up and doubles_frames[i], name=f"up_blocks_{i}"
-            )
-            x = chain(block, x)
+            if part == "whole" or (i < 1) == (part == "head"):
+                block = UpBlock(
+                    c, c.decoder_base_dim * multiple, up, up and doubles_frames[i], name=f"up_blocks_{i}"
+                )
+                x = chain(block, x)
+        if part == "head":
+            return x, chain.kept
         patch = c.in_channels * c.patch_size**2
         return chain(self.conv(patch, "conv_out"), nn.silu(self.norm("norm_out")(x))), chain.kept
 
@@ -216,21 +241,50 @@ class WanVAE(_Layer):
         self, pixels: Float[Array, "batch frames height width in"], past: Kept | None = None
     ) -> tuple[tuple[Float[Array, "batch f h w latent"], Float[Array, "batch f h w latent"]], Kept]:
         """((mean, log-variance clamped to [-30, 20]) of the posterior of pixels in [-1, 1], kept)."""
-        p = self.config.patch_size
-        # PyTorch's order: the column within the patch before the row
-        x = rearrange(pixels, "b f (h i) (w j) c -> b f h w (c j i)", i=p, j=p)
-        x, kept = self.encoder(x, past)
-        mean, logvar = jnp.split(self.quant_conv(x), 2, axis=-1)
-        return (mean, jnp.clip(logvar, *LOGVAR_RANGE)), kept
+        return self._moments(*self.encoder(self._patches(pixels), past))
+
+    def encode_head(
+        self, pixels: Float[Array, "batch frames height width in"], past: Kept | None = None
+    ) -> tuple[Float[Array, "batch f y x c"], Kept]:
+        """The first part of `encode`, up to the feature map that `encode_tail` goes on with."""
+        return self.encoder(self._patches(pixels), past, "head")
+
+    def encode_tail(
+        self, x: Float[Array, "batch f y x c"], past: Kept | None = None
+    ) -> tuple[tuple[Float[Array, "batch g h w latent"], Float[Array, "batch g h w latent"]], Kept]:
+        """The second part of `encode`."""
+        return self._moments(*self.encoder(x, past, "tail"))
 
     def decode(
         self, latents: Float[Array, "batch f h w latent"], past: Kept | None = None
     ) -> tuple[Float[Array, "batch frames height width out"], Kept]:
         """(pixels clipped to [-1, 1], kept)."""
+        return self._pixels(*self.decoder(self.post_quant_conv(latents), past))
+
+    def decode_head(
+        self, latents: Float[Array, "batch f h w latent"], past: Kept | None = None
+    ) -> tuple[Float[Array, "batch g y x c"], Kept]:
+        """The first part of `decode`, up to the feature map that `decode_tail` goes on with."""
+        return self.decoder(self.post_quant_conv(latents), past, "head")
+
+    def decode_tail(
+        self, x: Float[Array, "batch f y x c"], past: Kept | None = None
+    ) -> tuple[Float[Array, "batch frames height width out"], Kept]:
+        """The second part of `decode`."""
+        return self._pixels(*self.decoder(x, past, "tail"))
+
+    def _patches(self, pixels: Piece) -> Float[Array, "batch frames h w patch"]:
         p = self.config.patch_size
-        x, kept = self.decoder(self.post_quant_conv(latents), past)
-        pixels = rearrange(x, "b f h w (c j i) -> b f (h i) (w j) c", i=p, j=p)
-        return jnp.clip(pixels, -1, 1), kept
+        # PyTorch's order: the column within the patch before the row
+        return rearrange(pixels, "b f (h i) (w j) c -> b f h w (c j i)", i=p, j=p)
+
+    def _pixels(self, x: Piece, kept: Kept) -> tuple[Float[Array, "batch frames h w in"], Kept]:
+        p = self.config.patch_size
+        return jnp.clip(rearrange(x, "b f h w (c j i) -> b f (h i) (w j) c", i=p, j=p), -1, 1), kept
+
+    def _moments(self, x: Array, kept: Kept) -> tuple[tuple[Piece, Piece], Kept]:
+        mean, logvar = jnp.split(self.quant_conv(x), 2, axis=-1)
+        return (mean, jnp.clip(logvar, *LOGVAR_RANGE)), kept
 
     def __call__(
         self, pixels: Float[Array, "batch frames height width in"]

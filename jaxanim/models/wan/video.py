@@ -1,6 +1,6 @@
 """Whole videos through Wan's autoencoder, in memory that does not grow with their length."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -9,11 +9,12 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from jaxanim.errors import InputError
 from jaxanim.models.vae import sample_posterior
-from jaxanim.models.wan.vae import WanVAE
+from jaxanim.models.wan.tiles import decode_in_tiles, encode_in_tiles
+from jaxanim.models.wan.vae import WanVAE, encoder_cut
 from jaxanim.models.wan.vae_config import WanVAEConfig
 
 
-@partial(jax.jit, static_argnames=("config", "frames_at_once"))
+@partial(jax.jit, static_argnames=("config", "frames_at_once", "tile"))
 def to_latents(
     params: dict,
     config: WanVAEConfig,
@@ -21,11 +22,13 @@ def to_latents(
     *,
     key: Key[Array, ""] | None = None,
     frames_at_once: int | None = 4,
+    tile: int | None = None,
 ) -> Float[Array, "batch latents h w latent"]:
     """Latents of unit variance of pixels in [-1, 1]: of the posterior's mean, or of a draw where `key` is given.
 
-    After the first frame, `frames_at_once` frames are encoded together (as many whole latents as that holds, one at
-    least); None takes the whole video at once, which is quicker to differentiate.
+    After the first frame `frames_at_once` frames are encoded together (as many whole latents as that holds, one
+    at least); None takes the whole video at once, which is quicker to differentiate. With `tile` frames are encoded
+    in tiles of about so many pixels a side, with the same result (`jaxanim.models.wan.tiles`).
 
     Raises InputError where the number of frames is not 4n + 1 (1 more than a multiple of `frames_per_latent`), or
     height or width no multiple of `downscale`.
@@ -39,31 +42,52 @@ def to_latents(
         )
     mean_of, std_of = jnp.asarray(config.latents_mean), jnp.asarray(config.latents_std)
 
+    every, at_once = config.frames_per_latent, _latents_at_once(config, frames_at_once)
+    method = "encode"
+    if _has_tiles(tile, pixels.shape[2:4]):
+        head_every = 2 ** sum(config.temporal_downsample[: encoder_cut(config)])
+        tail_every = every // head_every
+        pixels = encode_in_tiles(
+            params, config, pixels, tile, lambda fn, x: _by_pieces(fn, x, every, tail_every, at_once)
+        )
+        every, method = tail_every, "encode_tail"
+
     def encode(piece: Array, past: PyTree = None) -> tuple:
-        (mean, logvar), kept = WanVAE(config).apply({"params": params}, piece, past, method="encode")
+        (mean, logvar), kept = WanVAE(config).apply({"params": params}, piece, past, method=method)
         mean = (mean - mean_of) / std_of
         return (mean if key is None else (mean, logvar - 2 * jnp.log(std_of))), kept
 
-    every = config.frames_per_latent
-    latents = _by_pieces(encode, pixels, every, 1, _latents_at_once(config, frames_at_once))
+    latents = _by_pieces(encode, pixels, every, 1, at_once)
     return latents if key is None else sample_posterior(key, *latents)
 
 
-@partial(jax.jit, static_argnames=("config", "frames_at_once"))
+@partial(jax.jit, static_argnames=("config", "frames_at_once", "tile"))
 def to_pixels(
     params: dict,
     config: WanVAEConfig,
     latents: Float[Array, "batch latents h w latent"],
     *,
     frames_at_once: int | None = 4,
+    tile: int | None = None,
 ) -> Float[Array, "batch frames height width in"]:
-    """Pixels in [-1, 1] of latents of unit variance, `frames_at_once` frames together as in `to_latents`."""
+    """Pixels in [-1, 1] of latents of unit variance; `frames_at_once` and `tile` are as in `to_latents`."""
     mean_of, std_of = jnp.asarray(config.latents_mean), jnp.asarray(config.latents_std)
+    every, at_once = config.frames_per_latent, _latents_at_once(config, frames_at_once)
+    if _has_tiles(tile, [side * config.downscale for side in latents.shape[2:4]]):
+        return decode_in_tiles(
+            params, config, latents * std_of + mean_of, tile, lambda fn, z: _by_pieces(fn, z, 1, every, at_once)
+        )
 
     def decode(piece: Array, past: PyTree = None) -> tuple:
         return WanVAE(config).apply({"params": params}, piece * std_of + mean_of, past, method="decode")
 
-    return _by_pieces(decode, latents, 1, config.frames_per_latent, _latents_at_once(config, frames_at_once))
+    return _by_pieces(decode, latents, 1, every, at_once)
+
+
+def _has_tiles(tile: int | None, sides: Sequence[int]) -> bool:
+    if tile is not None and tile < 1:
+        raise InputError(f"tile is {tile}: give the side of a tile in pixels, or None to take frames whole")
+    return tile is not None and max(sides) > tile
 
 
 def check_frames(frames: int, config: WanVAEConfig) -> None:
