@@ -22,11 +22,12 @@ from jaxanim.media.images import resize_and_crop
 from jaxanim.media.keypoints import BODY, FACE
 from jaxanim.media.outputs import check_outputs
 from jaxanim.media.video import read_video
+from jaxanim.metrics.clip import ClipImages
 from jaxanim.metrics.face import cosine, load_face_network
 from jaxanim.metrics.frechet import frechet_distance
 from jaxanim.metrics.image import psnr, ssim
 from jaxanim.metrics.lpips import lpips
-from jaxanim.metrics.motion import aed, akd, l1, mkr, warping_error
+from jaxanim.metrics.motion import aed, akd, frame_consistency, l1, mkr, similarity, warping_error
 from jaxanim.metrics.onnx_features import OnnxFeatures
 from jaxanim.metrics.video import align, number, temporal_error
 from sample.arguments import Parser, size
@@ -47,6 +48,7 @@ def parser() -> Parser:
     add("--lpips-network", help="torchvision's file of it, such as alexnet-owt-7be5be79.pth")
     add("--lpips-weights", help="LPIPS v0.1's own file, alex.pth or vgg.pth")
     add("--face", help="face network: an ArcFace or AdaFace ONNX file, or a puppet face network's folder")
+    add("--clip", help="weights folder with CLIP's image encoder: CLIP-I and the consistency of frames")
     add("--poses", action="store_true", help="AKD and MKR of the body, by the detectors in --models")
     add("--models", help="folder with the detectors' files (see sample.prepare)")
     add("--features", help="ONNX file of a network whose features are set side by side (Fréchet)")
@@ -57,13 +59,14 @@ def parser() -> Parser:
 def compare(argv: Sequence[str] | None = None) -> None:
     """The program; raises InputError for what it cannot use."""
     options = parser().parse_args(argv)
-    named = ("real", "fake", "models", "face", "features", "lpips_network", "lpips_weights")
+    named = ("real", "fake", "models", "face", "features", "clip", "lpips_network", "lpips_weights")
     check_outputs({"--out": options.out}, {f"--{n.replace('_', '-')}": getattr(options, n) for n in named})
     if (options.lpips_network is None) != (options.lpips_weights is None):
         raise InputError("--lpips-network and --lpips-weights serve only together")
     weights = options.lpips_network and read_lpips(options.lpips_network, options.lpips_weights, options.lpips)
     face = load_face_network(options.face) if options.face else None
     look = tools(options.models) if options.poses or face is not None else None
+    clip = ClipImages(options.clip) if options.clip else None
     features = OnnxFeatures(options.features) if options.features else None
     rows: dict[str, dict[str, float | None]] = {}
     kept: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
@@ -72,6 +75,9 @@ def compare(argv: Sequence[str] | None = None) -> None:
         row = pixels(real, fake)
         if weights is not None:
             row[f"lpips_{options.lpips}"] = float(lpips(weights, fake, real, options.lpips).mean())
+        if clip is not None:
+            a, b = clip(real), clip(fake)
+            row |= {"clip_i": float(similarity(b, a).mean()), "frame_consistency": frame_consistency(b)}
         if look is not None:
             row |= people(real, fake, real_path, fake_path, look, face)
         if features is not None:

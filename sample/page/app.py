@@ -41,8 +41,12 @@ def build(jobs: Jobs, weights: Path, models: str | None = None) -> gr.Blocks:
     names = available(weights)
     if not names:
         raise InputError(f"--weights {weights} holds no folder of weights that is named as a system")
+    visitors: dict[str, dict] = {}
+
+    def mine(request: gr.Request) -> dict:
+        return visitors.setdefault(request.session_hash, {})
+
     with gr.Blocks(title="jaxanim", analytics_enabled=False, delete_cache=(600, 3600)) as page:
-        mine = gr.State({}, delete_callback=_forget)
         gr.Markdown(INTRO)
         with gr.Row():
             with gr.Column(scale=1):
@@ -75,14 +79,33 @@ def build(jobs: Jobs, weights: Path, models: str | None = None) -> gr.Blocks:
 
         fields = [system, image, motion, *said, *numbers.values()]
         names_of = [*_WORDS, *numbers]
-        outputs = [status, sheet, cue, result, files, mine]
+        outputs = [status, sheet, cue, result, files]
         act = functools.partial(_act, jobs, weights, models, names_of)
+
+        def prepare(request: gr.Request, *values: Any) -> Iterator[tuple]:
+            yield from act("prepare", mine(request), *values)
+
+        def animate(request: gr.Request, *values: Any) -> Iterator[tuple]:
+            yield from act("animate", mine(request), *values)
+
+        def cancel(request: gr.Request) -> None:
+            if (job := mine(request).get("job")) is not None:
+                job.cancel()
+
+        def start_over(request: gr.Request) -> tuple:
+            _forget(mine(request))
+            return ("Choose an image and a motion.", None, None, None, None, None, None)
+
+        def leave(request: gr.Request) -> None:
+            _forget(visitors.pop(request.session_hash, {}))
+
         shown = {"show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "once"}
-        look.click(functools.partial(act, "prepare"), [mine, *fields], outputs, **shown)
-        go.click(functools.partial(act, "animate"), [mine, *fields], outputs, **shown)
-        stop.click(_cancel, [mine], None, queue=False)
-        reset.click(_reset, [mine], [status, sheet, cue, result, files, mine, image, motion], queue=False)
+        look.click(prepare, fields, outputs, **shown)
+        go.click(animate, fields, outputs, **shown)
+        stop.click(cancel, None, None, queue=False)
+        reset.click(start_over, None, [*outputs, image, motion], queue=False)
         system.change(lambda name: [_takes(name), *_visible(name)], [system], [takes, *said], queue=False)
+        page.unload(leave)
         page.load(lambda name: _visible(name), [system], said, queue=False)
     return page
 
@@ -105,17 +128,15 @@ def _act(
     system, image, motion, *said = values
     nothing = (gr.skip(), gr.skip(), gr.skip(), gr.skip())
     if (job := mine.get("job")) is not None and not job.over:
-        yield ("A job of yours is waiting or running: cancel it first.", *nothing, mine)
+        yield ("A job of yours is waiting or running: cancel it first.", *nothing)
         return
     try:
         _upload(jobs, mine, image, motion)
         files = {"reference": mine["files"]["image"], "motion": mine["files"]["motion"]}
         out = mine["folder"] / "result.mp4"
-        arguments = work.words(
-            system, weights / system, files, dict(zip(names, said, strict=True)), out, models
-        )
+        arguments = work.words(system, weights / system, files, dict(zip(names, said, strict=True)), out, models)
     except InputError as error:
-        yield (f"**Not possible.** {error}", *nothing, mine)
+        yield (f"**Not possible.** {error}", *nothing)
         return
     run = functools.partial(getattr(work, {"prepare": "prepare", "animate": "sample"}[what]), arguments=arguments)
     job = mine["job"] = jobs.submit(run, mine["folder"])
@@ -123,9 +144,9 @@ def _act(
     while not job.over:
         if (telling := _telling(jobs, job, what)) != told:
             told = telling
-            yield (telling, *nothing, mine)
+            yield (telling, *nothing)
         time.sleep(POLL)
-    yield _result(job, what, dict(zip(names, said, strict=True)) | {"system": system}, nothing, mine)
+    yield _result(job, what, dict(zip(names, said, strict=True)) | {"system": system}, nothing)
 
 
 def _upload(jobs: Jobs, mine: dict, image: str | None, motion: str | None) -> None:
@@ -155,29 +176,19 @@ def _telling(jobs: Jobs, job: Job, what: str) -> str:
     return "Reading and preparing ..." if what == "prepare" else "Animating: reading, and compiling if it is new."
 
 
-def _result(job: Job, what: str, settings: dict, nothing: tuple, mine: dict) -> tuple:
+def _result(job: Job, what: str, settings: dict, nothing: tuple) -> tuple:
     if job.state == "cancelled":
-        return ("Cancelled.", *nothing, mine)
+        return ("Cancelled.", *nothing)
     if job.state == "failed":
-        return (f"**Not possible.** {job.message}", *nothing, mine)
+        return (f"**Not possible.** {job.message}", *nothing)
     if what == "prepare":
         told = "This is what will drive your image. If it is what you mean, animate."
-        return (told, str(job.folder / "cue.png"), str(job.folder / "cue.mp4"), None, None, mine)
+        return (told, str(job.folder / "cue.png"), str(job.folder / "cue.mp4"), None, None)
     kept = job.folder / "settings.json"
     chosen = {name: value for name, value in settings.items() if value}
     kept.write_text(json.dumps(chosen, indent=1), encoding="utf-8")
     video = str(job.folder / "result.mp4")
-    return ("Done.", gr.skip(), gr.skip(), video, [video, str(kept)], mine)
-
-
-def _cancel(mine: dict) -> None:
-    if (job := mine.get("job")) is not None:
-        job.cancel()
-
-
-def _reset(mine: dict) -> tuple:
-    _forget(mine)
-    return ("Choose an image and a motion.", None, None, None, None, {}, None, None)
+    return ("Done.", gr.skip(), gr.skip(), video, [video, str(kept)])
 
 
 def _forget(mine: dict) -> None:

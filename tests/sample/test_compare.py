@@ -3,14 +3,21 @@
 import json
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
+import transformers
 from onnx import TensorProto, helper, numpy_helper
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from transformers import CLIPVisionModelWithProjection
 
+from jaxanim.convert.layout import from_torch
 from jaxanim.media.video import read_video, write_video
 from jaxanim.metrics.frechet import frechet_distance
 from jaxanim.metrics.onnx_features import OnnxFeatures
+from jaxanim.models.clip_vision import CLIPVisionConfig, normalise
+from jaxanim.weights import save_weights
 from sample.evaluate import main
 from tests.cues import detectors
 
@@ -81,6 +88,31 @@ def test_the_same_video_is_perfect_and_a_clip_is_one_row(videos, tmp_path, capsy
     assert (line["l1"], line["ssim"], line["psnr"]) == (0, 1, None)
     look = OnnxFeatures(features(tmp_path / "clip.onnx", clip=2))
     assert look(read_video(one)[0]).shape == (1, 4)
+
+
+def test_clips_embeddings_are_transformers(videos, tmp_path, capsys):
+    """CLIP-I and frame consistency, from a folder of weights, against transformers' model on the same pixels."""
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "projection_dim": 20, "image_size": 24, "patch_size": 8}  # fmt: skip
+    theirs = CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(**small)).eval()
+    for parameter in theirs.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    params = from_torch({name: value.numpy() for name, value in theirs.state_dict().items()})
+    save_weights(tmp_path / "clip", {"image_encoder": (CLIPVisionConfig(**small), params)}, system="stable_diffusion")
+    one, other = videos / "real" / "a.mkv", videos / "fake" / "a.mkv"
+    assert main(["--real", str(one), "--fake", str(other), "--clip", str(tmp_path / "clip")]) == 0
+    line = last(capsys)
+
+    def embed(path):
+        pixels = np.asarray(normalise(jnp.asarray(read_video(path)[0] / 127.5 - 1, jnp.float32), 24))
+        with torch.no_grad():
+            return theirs(pixel_values=torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())).image_embeds
+
+    a, b = embed(one), embed(other)
+    # Weights are stored in float16.
+    assert line["clip_i"] == pytest.approx(float(torch.cosine_similarity(a, b).mean()), abs=1e-4)
+    assert line["frame_consistency"] == pytest.approx(float(torch.cosine_similarity(b[:-1], b[1:]).mean()), abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import chex
 import numpy as np
 import pytest
 
-from jaxanim.cues import openpose
+from jaxanim.cues import model_files, openpose, skeleton
 from jaxanim.cues.densepose import part_ids
 from jaxanim.media.images import read_image, write_png
 from jaxanim.media.keypoints import COCO_17
@@ -121,6 +121,32 @@ def test_masks_align_too_and_come_along(command, made, tmp_path):
     chex.assert_trees_all_equal(read_image(tmp_path / "out" / "reference_mask.png"), still)
 
 
+def test_a_skeleton_graph_is_that_of_the_points_or_of_the_masks(command, made, tmp_path, capsys):
+    assert prepare.main(command(system="poseanything", frames=2)) == 0
+    assert "--prompt ..." in capsys.readouterr().out
+    graph, size, fps = skeleton.read(tmp_path / "out" / "skeleton.json")
+    assert (size, fps) == ((128, 96), 12)
+    feet = graph.points[0][[10, 13], 1]  # OpenPose's ankles
+    np.testing.assert_allclose(feet, TOP + 0.96 * HEIGHT, atol=3)
+
+    mask = np.zeros((2, 240, 200, 3), np.uint8)
+    mask[:, 40:200, 90:104] = mask[:, 100:112, 40:160] = 255  # a cross, which no detector knows
+    write_video(tmp_path / "mask.mp4", mask, 12, **FINE)
+    still = np.zeros((128, 96, 3), np.uint8)
+    still[20:100, 45:51] = 255
+    write_png(tmp_path / "still.png", still)
+    given = {"mask": tmp_path / "mask.mp4", "reference_mask": tmp_path / "still.png", "models": None}
+    words = command(system="poseanything", frames=2, subject="any", out=tmp_path / "cross", **given)
+    assert prepare.main(words) == 0
+    graph, *_ = skeleton.read(tmp_path / "cross" / "skeleton.json")
+    seen = graph.points[0][graph.points[0][:, 2] > 0]
+    low, high = seen[:, 1].min(), seen[:, 1].max()
+    # The cross is 160 high, the reference's mask 80: its middle line reaches nearly from end to end of that.
+    assert 15 < low < 32
+    assert 88 < high < 105
+    assert np.ptp(seen[:, 0]) > 40
+
+
 def test_a_part_map_of_the_video_is_coloured_and_moved_with_it(command, made, tmp_path):
     """DensePose's numbers, without any detector; and the same as an animation's motion."""
     parts = np.zeros((6, 240, 200), np.uint8)
@@ -216,3 +242,19 @@ def test_no_input_and_no_other_folder_is_replaced(command, made, tmp_path, capsy
     assert refusal(capsys, command(out=made[0]))
     assert (made[0] / "dance.mp4").is_file()
     assert (made[0] / "models" / "dw-ll_ucoco_384.onnx").is_file()
+
+
+def test_real_networks_find_a_real_person(tmp_path):
+    """With DWPose's or RTMW's own files, and somebody's video and photograph."""
+    video, photo = (os.environ.get(f"JAXANIM_TEST_{name}") for name in ("VIDEO", "PHOTO"))
+    if not video or not photo:
+        pytest.skip("JAXANIM_TEST_VIDEO and JAXANIM_TEST_PHOTO name no video and no photograph of a person")
+    try:
+        for file in (model_files.PEOPLE, model_files.POSES):
+            model_files.find(file)
+    except model_files.MissingModel as error:
+        pytest.skip(str(error))
+    words = ["--video", video, "--reference", photo, "--frames", "8", "--system", "magicpose"]
+    assert prepare.main([*words, "--out", str(tmp_path / "out")]) == 0
+    found = openpose.read(tmp_path / "out" / "openpose").body
+    assert (found[..., 2] > 0).mean() > 0.4
