@@ -17,6 +17,19 @@ from jaxanim.systems.base import Entry, entries
 PIPELINE = {"vae": "vae", "unet": "unet", "text_encoder": "text_encoder", "image_encoder": "image_encoder"}
 BASE_NETWORKS = ("vae", "text_encoder", "unet")
 
+# Settings of diffusers' schedulers that change neither the noise process nor the network's targets...
+SOLVERS_OWN = {
+    "_class_name", "_diffusers_version", "skip_prk_steps", "solver_order", "solver_type", "algorithm_type",
+    "lower_order_final", "euler_at_final", "final_sigmas_type", "variance_type", "interpolation_type",
+    "clip_sample_range", "sample_max_value", "dynamic_thresholding_ratio", "timestep_type",
+}  # fmt: skip
+# ... and those that change what comes out, with the value that stands for being without.
+WITHOUT = {
+    "trained_betas": None, "clip_sample": False, "thresholding": False, "use_karras_sigmas": False,
+    "use_exponential_sigmas": False, "use_beta_sigmas": False, "use_flow_sigmas": False, "use_lu_lambdas": False,
+    "sigma_min": None, "sigma_max": None,
+}  # fmt: skip
+
 FAMILIES = {
     "stable_diffusion": "Stable Diffusion 1.5",
     "image_variations": "Stable Diffusion Image Variations",
@@ -242,6 +255,11 @@ def _diffusion(path: Path) -> Betas | None:
         return None
     json = read_json(file)
     names = {field.name: field.name for field in dataclasses.fields(Betas)} | {"spacing": "timestep_spacing"}
+    for name in json.keys() - names.values() - SOLVERS_OWN:
+        if name not in WITHOUT:
+            raise InputError(f"{file} has {name} {json[name]!r}, which is unknown here; convert without it")
+        if json[name] not in (WITHOUT[name], None):
+            raise InputError(f"{file} has {name} {json[name]!r}; sampling here is as with {WITHOUT[name]!r} alone")
     return Betas(**{ours: json[theirs] for ours, theirs in names.items() if theirs in json})
 
 

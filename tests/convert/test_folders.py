@@ -1,5 +1,8 @@
 """Folders that diffusers and transformers write: our network's output equals theirs, through convert and load."""
 
+import json
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +13,9 @@ pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file
 
 from jaxanim.convert.__main__ import main
+from jaxanim.convert.systems import _diffusion
+from jaxanim.diffusion.betas import Betas
+from jaxanim.errors import InputError
 from jaxanim.models.clip_text import CLIPText
 from jaxanim.models.clip_vision import CLIPVision
 from jaxanim.models.controlnet import ControlNet, controlnet_config
@@ -88,6 +94,28 @@ def test_prompts_through_the_tokenizer_and_text_encoder_survive(pipeline):
 def test_the_scheduler_s_numbers_are_kept(pipeline):
     diffusion = load_settings(pipeline[1])["diffusion"]
     assert (diffusion.beta_schedule, diffusion.set_alpha_to_one) == ("scaled_linear", False)
+
+
+def test_every_key_of_a_scheduler_is_mapped_known_to_be_harmless_or_refused(tmp_path):
+    file = tmp_path / "scheduler" / "scheduler_config.json"
+    file.parent.mkdir()
+
+    def read(**keys):
+        file.write_text(json.dumps({"_class_name": "DDIMScheduler"} | keys))
+        return _diffusion(tmp_path)
+
+    # As Stable Diffusion 1.5 comes, and with what a zero terminal SNR model says.
+    released = {"skip_prk_steps": True, "trained_betas": None, "clip_sample": False, "steps_offset": 1}
+    assert read(**released, set_alpha_to_one=False) == Betas(set_alpha_to_one=False)
+    zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}
+    asked = read(**zero_snr)
+    assert (asked.rescale_betas_zero_snr, asked.spacing) == (True, "trailing")
+    assert asked.alphas_cumprod[-1] == 0
+    for key, value in (("use_karras_sigmas", True), ("clip_sample", True), ("trained_betas", [0.1]), ("rho", 7.0)):
+        with pytest.raises(InputError, match=f"has {key} {re.escape(repr(value))}"):
+            read(**{key: value})
+    with pytest.raises(InputError, match="beta_schedule is 'exp'"):
+        read(beta_schedule="exp")
 
 
 @pytest.mark.parametrize("form", ["bin", "shards", "fp16 beside nothing else"])
