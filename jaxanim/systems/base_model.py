@@ -16,7 +16,7 @@ from jaxanim.models.clip_text import CLIPTextConfig
 from jaxanim.models.motion import split_motion
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import Tokenizer, load_tokenizer
-from jaxanim.models.unet_config import UNetConfig, image_form
+from jaxanim.models.unet_config import EncoderConfig, UNetConfig, image_form
 from jaxanim.models.vae import VAEConfig
 from jaxanim.systems.base import Sampling
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
@@ -78,14 +78,16 @@ def save_base(
     save(params | {"unet": split_motion(params["unet"])[0]}, config, base.tokenizer, folder)
 
 
-def check_fits(base: UNetConfig, trained: UNetConfig, folder: str | os.PathLike, on: str | os.PathLike) -> None:
-    """Raises InputError where parts that were trained around one UNet are put on one of another architecture.
+def check_fits(base: UNetConfig, trained: EncoderConfig, folder: str | os.PathLike, on: str | os.PathLike) -> None:
+    """Raises InputError where parts that were trained around one UNet, or as copies of its encoder, are put on one
+    of another architecture.
 
     Args:
       folder: of the trained parts; `on`: of the base.
     """
-    for field in dataclasses.fields(UNetConfig):
-        has, needs = getattr(base, field.name), getattr(trained, field.name)
+    for field in dataclasses.fields(trained):
+        needs = getattr(trained, field.name)
+        has = getattr(base, field.name, needs)
         if field.name not in _FREE and has != needs:
             raise InputError(
                 f"base {on} has a UNet with {field.name} {has}; the parts in {folder} were trained on {needs}"

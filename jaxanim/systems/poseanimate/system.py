@@ -1,5 +1,6 @@
 """PoseAnimate as the programs use it: any Stable Diffusion 1.5 with a pose ControlNet, one call that animates."""
 
+import dataclasses
 import os
 from functools import partial
 from typing import Any
@@ -11,31 +12,52 @@ from tokenizers import Tokenizer
 
 from jaxanim.cues.driving import Driving
 from jaxanim.errors import InputError
+from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import encode
-from jaxanim.systems import stable_diffusion
 from jaxanim.systems.base import Grid, Memory, Report, Sampling, System
+from jaxanim.systems.base_model import check_fits, load_base
 from jaxanim.systems.poseanimate import SYSTEM
 from jaxanim.systems.poseanimate.animate import Options, Prompts, animate
 from jaxanim.systems.poseanimate.masks import subject_tokens
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
 from jaxanim.systems.stable_diffusion.generate import encode_prompts
+from jaxanim.weights import base_folder, load_settings, load_weights, read_description
 
 __all__ = ["Config", "Options", "load", "run"]
 
 Config = StableDiffusionConfig
+PAPER = {"steps": 50, "guidance": 7.5}  # Sec. 4.1
 
 
-def load(weights: str | os.PathLike, **options: Any) -> System:
-    """PoseAnimate on a Stable Diffusion with a ControlNet for OpenPose drawings; nothing of it is trained for this.
+def load(weights: str | os.PathLike, base: str | os.PathLike | None = None, **options: Any) -> System:
+    """PoseAnimate on a ControlNet for OpenPose drawings and a base; nothing of either is trained for this.
 
-    `options` are those of `jaxanim.weights.load_weights`. Raises InputError for weights without a ControlNet.
+    The steps and the guidance of its defaults are the paper's, whatever the weights were made for.
+
+    Args:
+      weights: a folder with a ControlNet: a "stable_diffusion" one, or a system's that has learnt one.
+      base: the folder of autoencoder, text encoder and UNet; None takes the base that `weights` names, or those in
+        `weights` itself.
+      options: those of `jaxanim.weights.load_weights`.
+
+    Raises:
+      InputError: `weights` has no ControlNet, or one for another architecture than the base's.
     """
-    base = stable_diffusion.SYSTEM.module.load(weights, **options)
-    if base.config.controlnet is None:
+    if "controlnet" not in read_description(weights)["networks"]:
         raise InputError(
             f"weights folder {weights} has no network 'controlnet': PoseAnimate needs one for OpenPose drawings"
         )
-    return System(SYSTEM, base.config, base.params, Grid(base.config.vae.downscale), partial(run, base.tokenizer))
+    own = load_weights(weights, networks=("controlnet",), shapes=parameter_shapes, **options)
+    controlnet, tree = own["controlnet"]
+    folder = base or base_folder(weights) or weights
+    foundation = load_base(folder, **options)
+    check_fits(foundation.unet, controlnet, weights, folder)
+    settings = load_settings(weights)
+    defaults = dataclasses.replace(settings.get("defaults", Sampling()), **PAPER)
+    networks = foundation.vae, foundation.text_encoder, foundation.unet, controlnet
+    config = StableDiffusionConfig(*networks, settings.get("diffusion", Config().diffusion), defaults)
+    params = jax.tree.map(jnp.asarray, foundation.params | {"controlnet": tree})
+    return System(SYSTEM, config, params, Grid(config.vae.downscale), partial(run, foundation.tokenizer))
 
 
 def run(

@@ -56,12 +56,17 @@ def folder(tmp_path_factory):
     save(params, CONFIG, words, folder / "base")
     unposed = {name: tree for name, tree in params.items() if name != "controlnet"}
     save(unposed, dataclasses.replace(CONFIG, controlnet=None), words, folder / "unposed")
+    wider = dataclasses.replace(CONFIG.unet, block_out_channels=(12,))
+    other = unposed | tiny.random_params({"unet": parameter_shapes("unet", wider)})
+    save(other, dataclasses.replace(CONFIG, controlnet=None, unet=wider), words, folder / "wider")
     return folder
 
 
 @pytest.fixture(scope="module")
 def system(folder):
-    return load(folder / "base")
+    system = load(folder / "base")
+    assert (system.defaults.steps, system.defaults.guidance) == (50, 7.5)
+    return dataclasses.replace(system, config=CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,12 @@ def test_a_puppet_moves_and_progress_is_told(system, clip, driving):
     assert told == sorted(told)
     assert told[-1] == (4 * STEPS, 4 * STEPS)
     chex.assert_trees_all_close(animate(system, clip, driving), frames[1:], atol=1e-5)
+
+
+def test_a_controlnet_goes_on_another_base(folder, system):
+    other = load(folder / "base", base=folder / "unposed")
+    assert other.config.controlnet == CONFIG.controlnet
+    chex.assert_trees_all_equal(other.params["unet"], system.params["unet"])
 
 
 def test_direct_inversion_gives_the_source_back(system, inputs):
@@ -196,6 +207,8 @@ def test_other_bad_input_is_told(system, folder, clip, driving):
         animate(system, clip, dataclasses.replace(driving, keypoints=few))
     with pytest.raises(InputError, match="has no network 'controlnet'"):
         load(folder / "unposed")
+    with pytest.raises(InputError, match="wider has a UNet with block_out_channels"):
+        load(folder / "base", base=folder / "wider")
     for wrong in ({"transition": -1}, {"lambda_first": 0.9, "lambda_before": 0.2}, {"mask_threshold": 0.0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             Options(**wrong)
