@@ -12,7 +12,7 @@ import importlib
 import json
 import os
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -234,10 +234,14 @@ def base_folder(folder: str | os.PathLike) -> Path | None:
     return None if named is None else Path(os.path.normpath(Path(folder).absolute() / named))
 
 
-def load_settings(folder: str | os.PathLike) -> dict[str, Any]:
-    """The settings that `save_weights` stored, by name; raises InputError as `load_weights` does."""
+def load_settings(folder: str | os.PathLike, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """The settings that `save_weights` stored, by name: all, or those of `names` that are there.
+
+    Raises InputError as `load_weights` does.
+    """
     settings = read_description(folder).get("settings", {})
-    return {name: decode_config(value, Path(folder) / "config.json") for name, value in settings.items()}
+    wanted = settings if names is None else [name for name in names if name in settings]
+    return {name: decode_config(settings[name], Path(folder) / "config.json") for name in wanted}
 
 
 def read_description(folder: str | os.PathLike) -> dict[str, Any]:

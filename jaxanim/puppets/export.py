@@ -17,6 +17,8 @@ from jaxanim.puppets.clip import Clip
 _FINE = {"crf": 0, "pixel_format": "yuv444p"}
 FILES = (
     "reference.png",
+    "reference_mask.png",
+    "reference_openpose",
     "truth.mp4",
     "densepose.mp4",
     "openpose.mp4",
@@ -50,8 +52,11 @@ def _write_files(folder: Path, clip: Clip) -> None:
     else:
         drawn = skeleton_drawing.draw(clip.points, clip.skeleton.edges, size)
     write_video(folder / "openpose.mp4", drawn, clip.fps, **_FINE)
-    (folder / "openpose").mkdir()
-    openpose.write(folder / "openpose", clip.keypoints)
+    still = clip.reference_clip
+    write_png(folder / "reference_mask.png", np.repeat(still.mask[0, ..., None], 3, axis=-1))
+    for name, keypoints in (("openpose", clip.keypoints), ("reference_openpose", still.keypoints)):
+        (folder / name).mkdir()
+        openpose.write(folder / name, keypoints)
     graph = skeleton.encode(Graph(clip.skeleton, clip.points), size, clip.fps) | {
         "face_box": np.round(clip.face_box, 3).tolist(),
         "camera": np.round(clip.camera, 5).tolist(),

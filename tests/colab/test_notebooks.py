@@ -49,6 +49,14 @@ def test_magicpose(monkeypatch, tmp_path):
     assert read_image(tmp_path / "both.png").std() > 20
 
 
+def test_poseanimate(monkeypatch, tmp_path):
+    small = {"FRAMES": 1, "SIZE": "64x64", "STEPS": ["--steps", "2", "--inner-steps", "1", "--transition", "0"]}
+    names, shown = run("poseanimate", monkeypatch, OUT=str(tmp_path), **small)
+    assert names["SUBJECT"] in names["PROMPT"]
+    assert [type(one).__name__ for one in shown] == ["Image", "Image", "Video", "Image"]
+    assert read_image(tmp_path / "both.png").std() > 20
+
+
 @pytest.mark.slow
 def test_training(monkeypatch, tmp_path, capsys):
     """From weights whose networks compile in seconds."""

@@ -52,7 +52,7 @@ def load(weights: str | os.PathLike, base: str | os.PathLike | None = None, **op
     folder = base or base_folder(weights) or weights
     foundation = load_base(folder, **options)
     check_fits(foundation.unet, controlnet, weights, folder)
-    settings = load_settings(weights)
+    settings = load_settings(weights, ("diffusion", "defaults"))
     defaults = dataclasses.replace(settings.get("defaults", Sampling()), **PAPER)
     networks = foundation.vae, foundation.text_encoder, foundation.unet, controlnet
     config = StableDiffusionConfig(*networks, settings.get("diffusion", Config().diffusion), defaults)
