@@ -3,7 +3,7 @@
   python -m sample.evaluate configs/poseanimate_eval.py --seeds 950000:950008 --skip-wrong
   python -m sample.evaluate configs/poseanimate_eval.py --seeds 950000:950008 --ablations
 
-docs/poseanimate.md has what they printed.
+The networks are those of weights/magicpose: its ControlNet and the base under it.
 """
 
 from jaxanim.metrics.evaluate import Evaluation, Variant
@@ -11,7 +11,7 @@ from jaxanim.metrics.evaluate import Evaluation, Variant
 config = Evaluation(
     name="poseanimate",
     system="poseanimate",
-    weights="weights/poseanimate",
+    weights="weights/magicpose",
     size=(128, 128),
     frames=16,
     options={"transition": 2},

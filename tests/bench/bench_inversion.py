@@ -1,6 +1,6 @@
 """How well, and how fast, each inversion holds an image under its own pose: puppets that no training saw.
 
-    python -m tests.bench.bench_inversion [--seeds 950000:950008] [--weights weights/poseanimate] [--steps 50]
+    python -m tests.bench.bench_inversion [--seeds 950000:950008] [--weights weights/magicpose] [--steps 50]
 
 prints one JSON object: for each of PoseAnimate's `inversion` options the mean PSNR in dB of frame 0 sampled at the
 weights' guidance, beside the autoencoder's own reconstruction, and the seconds for one image, compiled before.
@@ -34,7 +34,7 @@ from sample.arguments import seeds
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=seeds, default=range(950_000, 950_008))
-    parser.add_argument("--weights", default="weights/poseanimate")
+    parser.add_argument("--weights", default="weights/magicpose")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--side", type=int, default=128)
     args = parser.parse_args()
