@@ -59,7 +59,7 @@ class FaceDetector(Protocol):
         ...
 
 
-def whole_body(people: list[Float[np.ndarray, "people 133 3"]]) -> Fields:
+def whole_body(people: list[Float[np.ndarray, "_people 133 3"]]) -> Fields:
     """COCO-WholeBody's 133 points of everybody in each frame, as OpenPose's fields.
 
     They are 17 of the body, 6 of the feet, 68 of the face and 21 of each hand, the left first. Points below LEAST

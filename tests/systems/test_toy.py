@@ -32,7 +32,7 @@ MODULE = '''
 
     import jax.numpy as jnp
 
-    from jaxanim.cues import skeleton
+    from jaxanim.cues import skeleton_drawing
     from jaxanim.systems.base import Grid, Sampling, System, unit
     from jaxanim.systems.toy import SYSTEM
     from jaxanim.weights import load_settings, load_weights
@@ -58,7 +58,7 @@ MODULE = '''
         bold: bool = True
 
     def run(params, config, reference, driving, *, key, sampling, options, memory, report=None):
-        drawn = skeleton.draw(driving.graph.points, driving.graph.skeleton.edges, reference.shape[:2])
+        drawn = skeleton_drawing.draw(driving.graph.points, driving.graph.skeleton.edges, reference.shape[:2])
         drawn = unit(drawn) * options.bold * len(driving.prompt) / 100
         if report is not None:
             report(1, 1)
