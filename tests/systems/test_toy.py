@@ -125,7 +125,8 @@ def test_it_animates_by_a_prompt_and_a_graph(toy, tmp_path, capsys):
     last = ["--out", str(tmp_path / "b.mp4")]
     assert animate([*command, "--prompt", "a", "--frames", "8", *last]) == 2
     assert "--frames is 8: this system makes 4 n + 1 frames, such as 5 or 9" in capsys.readouterr().err
-    command[command.index("--motion") + 1] = str(tmp_path / "puppet" / "openpose.mp4")
+    write_clip(tmp_path / "human", puppet_clip(950_001, 5, (64, 64)))
+    command[command.index("--motion") + 1] = str(tmp_path / "human" / "openpose")
     assert animate([*command, "--prompt", "a", *last]) == 2
     assert "is no skeleton graph" in capsys.readouterr().err
     with pytest.raises(SystemExit):
