@@ -1,6 +1,7 @@
 """DirectAnimator's two stages from the puppets to weights that animate: one step of each."""
 
 import dataclasses
+from pathlib import Path
 
 import chex
 import jax
@@ -30,6 +31,7 @@ from jaxanim.training.partition import combine, partition
 from jaxanim.training.tasks.video_vae import VideoVAETask
 from jaxanim.weights import save_weights
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 CUES = CueOptions(grid=4, cut_off=8.0)
 BASE = CogVideoXConfig(
     num_attention_heads=2, attention_head_dim=16, in_channels=8, out_channels=4, time_embed_dim=12, ofs_embed_dim=12,
@@ -162,7 +164,7 @@ def test_weights_animate_by_an_ordinary_video(folders):
 
 def test_the_puppet_world_s_configs_fit_each_other():
     autoencoder, first, second = (
-        load_config(f"configs/directanimator_{name}.py", Experiment).task for name in ("vae", "stage1", "stage2")
+        load_config(CONFIGS / f"directanimator_{name}.py", Experiment).task for name in ("vae", "stage1", "stage2")
     )
     model = first.model
     assert model == second.model
