@@ -183,7 +183,7 @@ def test_a_step_of_the_autoencoder(folders):
     clips = PuppetClips(seeds=(0, 2), frames=9, spacing="consecutive", span=20, size=(32, 32))
     task = VideoVAETask(VAE, clips, clips, crop=16)
     params = task.open().init(jax.random.key(0))
-    batch = task.batches(Feed(batch_size=2))[0]
+    batch = jax.tree.map(jnp.asarray, task.batches(Feed(batch_size=2))[0])
     assert batch["pixels"].shape == (2, 9, 16, 16, 3)
     loss = jax.jit(jax.value_and_grad(lambda p: task.loss(p, batch, jax.random.key(1)), has_aux=True))
     (value, logs), slope = loss(params)
