@@ -43,12 +43,14 @@ def test_magicanimate(monkeypatch, tmp_path, capsys):
     assert (before != after).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_magicpose(monkeypatch, tmp_path):
     _, shown = run("magicpose", monkeypatch, FRAMES=1, SIZE="64x64", OUT=str(tmp_path))
     assert shown[-1].path == tmp_path / "both.png"
     assert read_image(tmp_path / "both.png").std() > 20
 
 
+@pytest.mark.slow
 def test_poseanimate(monkeypatch, tmp_path):
     small = {"FRAMES": 1, "SIZE": "64x64", "STEPS": ["--steps", "2", "--inner-steps", "1", "--transition", "0"]}
     names, shown = run("poseanimate", monkeypatch, OUT=str(tmp_path), **small)
