@@ -23,6 +23,20 @@ REMAT: dict[str, Any] = {
 }
 
 
+STACKS = ("blocks", "transformer_blocks", "fusion_blocks", "block")
+"""The names under which parameters lie stacked."""
+
+
+def matrix_axes(path: str, ndim: int) -> tuple[int, ...]:
+    """The axes of a parameter that are a linear map's, input axes before the output axis: none for a vector.
+
+    `path` is its names joined by "/". The axis along which blocks are stacked is none of them.
+    """
+    names = path.split("/")
+    axes = tuple(range(ndim))[1 if set(names) & set(STACKS) else 0 :]
+    return axes if len(axes) >= 2 and names[-1] != "scale_shift_table" else ()
+
+
 def check_remat(remat: str) -> None:
     """Raises InputError unless the name is one of REMAT."""
     if remat not in REMAT:
@@ -32,8 +46,11 @@ def check_remat(remat: str) -> None:
 def stacked_params(parent: nn.Module, name: str, block: nn.Module, blocks: int, *inputs: Any) -> PyTree:
     """The parameters `name` of `parent`, in its compact method: those of `blocks` blocks, leaves [blocks, ...].
 
-    `block` is unbound (parent=None) and is called with `inputs`, of which only shapes count.
+    `name` is one of STACKS. `block` is unbound (parent=None) and is called with `inputs`, of which only shapes
+    count.
     """
+    if name not in STACKS:
+        raise ValueError(f"{name} is not in STACKS, by which an optimiser knows the axis of blocks")
     if parent.has_variable("params", name):
         return parent.get_variable("params", name)
     zeros = jax.tree.map(lambda x: jnp.zeros(jnp.shape(x), jnp.result_type(x)), inputs)

@@ -1,11 +1,14 @@
 """The optimizer and the average of the parameters."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 from optax.contrib import MuonDimensionNumbers, muon
 
+from jaxanim.nn.stack import matrix_axes
 from jaxanim.training.experiment import Experiment
 
 
@@ -43,12 +46,14 @@ def make_optimizer(experiment: Experiment) -> optax.GradientTransformation:
 def _muon(experiment: Experiment) -> optax.GradientTransformation:
     """Muon (Jordan et al. 2024): the momentum of every linear map is orthogonalised, the rest goes by Adam.
 
-    A convolution is the linear map from its patches to its output channels. Updates are scaled to the root mean
-    square that Adam's have (Liu et al. 2025), so that one learning rate serves both.
+    A convolution is the linear map from its patches to its output channels, and each of stacked blocks has its
+    own. Updates are scaled to the root mean square that Adam's have (Liu et al. 2025), so that one learning rate
+    serves both.
     """
 
-    def linear_map(leaf: Array) -> MuonDimensionNumbers | None:
-        return MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1) if leaf.ndim >= 2 else None
+    def linear_map(path, leaf: Array) -> MuonDimensionNumbers | None:
+        axes = _axes(path, leaf)
+        return MuonDimensionNumbers(axes[:-1], axes[-1]) if axes else None
 
     return muon(
         learning_rate(experiment),
@@ -56,12 +61,16 @@ def _muon(experiment: Experiment) -> optax.GradientTransformation:
         weight_decay_mask=_matrices,
         adam_b2=experiment.beta2,
         consistent_rms=0.2,
-        muon_weight_dimension_numbers=lambda params: jax.tree.map(linear_map, params),
+        muon_weight_dimension_numbers=lambda params: jax.tree.map_with_path(linear_map, params),
     )
 
 
 def _matrices(params: PyTree) -> PyTree[bool]:
-    return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+    return jax.tree.map_with_path(lambda path, leaf: bool(_axes(path, leaf)), params)
+
+
+def _axes(path: tuple[Any, ...], leaf: Array) -> tuple[int, ...]:
+    return matrix_axes(jax.tree_util.keystr(path, simple=True, separator="/"), leaf.ndim)
 
 
 def ema_decay_at(updates: Int[Array, ""], decay: float) -> Float[Array, ""]:

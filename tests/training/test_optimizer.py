@@ -58,3 +58,17 @@ def test_matrices_decay_and_vectors_do_not():
         updates, _ = jax.jit(optimizer.update)(still, optimizer.init(params), params)
         moved = optax.apply_updates(params, updates)
         chex.assert_trees_all_close(moved, {"kernel": jnp.full((4, 4), 1 - 0.5 * RATE), "bias": jnp.ones(4)})
+
+
+def test_each_of_stacked_blocks_is_a_linear_map_of_its_own():
+    one = {f"kernel_{i}": jax.random.normal(jax.random.key(i), (4, 6)) for i in range(3)}
+    stacked = {"blocks/kernel": jnp.stack(list(one.values())), "blocks/bias": jnp.ones((3, 6))}
+    alone = first_update(jax.tree.map(jnp.zeros_like, one), one, optimizer="muon")
+    together = first_update(jax.tree.map(jnp.zeros_like, stacked), stacked, optimizer="muon")
+    chex.assert_trees_all_close(together["blocks/kernel"], jnp.stack(list(alone.values())), rtol=1e-4, atol=1e-7)
+
+    still = jax.tree.map(jnp.zeros_like, stacked)
+    config = Experiment(name="x", task=Toy(), learning_rate=RATE, weight_decay=0.5, optimizer="muon")
+    optimizer = make_optimizer(config)
+    updates, _ = jax.jit(optimizer.update)(still, optimizer.init(stacked), stacked)
+    chex.assert_trees_all_close(updates["blocks/bias"], still["blocks/bias"])
