@@ -16,7 +16,7 @@ VIDEO_VAE = CogVideoXVAEConfig(
 )  # fmt: skip
 # Of 12 blocks the paper's D, 10 of 42, is the third.
 TRANSFORMER = CogVideoXConfig(
-    num_attention_heads=6, attention_head_dim=32, in_channels=16, out_channels=8, time_embed_dim=128,
+    num_attention_heads=5, attention_head_dim=32, in_channels=16, out_channels=8, time_embed_dim=64,
     ofs_embed_dim=None, text_embed_dim=16, num_layers=12,
 )  # fmt: skip
 DEPTH = 3

@@ -9,9 +9,9 @@ from jaxanim.training.experiment import Experiment
 
 config = Experiment(
     name="poseanything_vae",
-    task=WanVAETask(VAE, CLIPS, HELD_OUT, frames=5, crop=64),
-    steps=3000,
-    batch_size=4,
+    task=WanVAETask(VAE, CLIPS, HELD_OUT, frames=9, crop=64),
+    steps=4000,
+    batch_size=8,
     optimizer="muon",
     learning_rate=2e-3,
     warmup=50,
