@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int
 from jaxanim.attention.auto import automatic
 from jaxanim.attention.kernel import Kernel, Request
 from jaxanim.attention.kernels import KERNELS
+from jaxanim.attention.sharded import on_one_device, over_devices
 from jaxanim.backend import target_backend
 from jaxanim.errors import InputError
 
@@ -28,7 +29,8 @@ def attention(
 
     A query attends to a key only where their segment ids are equal and the key's position is below its batch
     entry's `kv_lengths`. `bias` is added to the scores; `scale` is head_dim^-0.5 unless given. A query that
-    may attend to nothing gets zeros (and a logsumexp of -inf) and passes no gradient.
+    may attend to nothing gets zeros (and a logsumexp of -inf) and passes no gradient. In a program traced for a
+    mesh (`jaxanim.mesh`) every device computes its part.
 
     Returns out [batch, q_tokens, heads, head_dim] in q's dtype and, with `return_lse`, also the float32
     logsumexp of the scores [batch, q_tokens, heads], which `merge` takes. Both are differentiable.
@@ -48,7 +50,8 @@ def attention(
         scale=scale,
         return_lse=return_lse,
     )
-    out, lse = _resolve(kernel, request).run(request)
+    chosen = _resolve(kernel, on_one_device(request))
+    out, lse = chosen.run(request) if chosen.cuts_itself else over_devices(chosen.run, request)
     return (out, lse) if return_lse else out
 
 
@@ -81,7 +84,7 @@ def choose_kernel(
         kv_lengths=kv_lengths,
         return_lse=return_lse,
     )
-    return _resolve(kernel, request).name
+    return _resolve(kernel, on_one_device(request)).name
 
 
 def _resolve(name: str, request: Request) -> Kernel:

@@ -63,13 +63,15 @@ class Kernel:
     """`run(request)` returns (out, lse), lse None unless the request asks for it.
 
     `supports` lists the FEATURES it has. `limits(request)` is one clause that says which argument it cannot
-    take, the value it had and what would be right, or None.
+    take, the value it had and what would be right, or None. `cuts_itself`: it is plain array operations, which the
+    compiler cuts over devices; the others run in `jax.shard_map` (`jaxanim.attention.sharded`).
     """
 
     name: str
     run: Callable[[Request], tuple[Array, Array | None]]
     supports: frozenset[str]
     limits: Callable[[Request], str | None] = lambda request: None
+    cuts_itself: bool = False
 
     def objection(self, request: Request) -> str | None:
         """Why this kernel cannot do the request, or None if it can."""

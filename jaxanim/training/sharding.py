@@ -12,8 +12,8 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionS
 from jaxtyping import PyTree
 
 from jaxanim.errors import InputError
-
-AXES = ("data", "fsdp", "tensor", "context")
+from jaxanim.mesh import AXES
+from jaxanim.mesh import BATCH as BATCH_AXES
 
 Table = Sequence[tuple[str, PartitionSpec]]
 
@@ -30,7 +30,7 @@ PARAMETERS: Table = (
 )
 """First match wins; what no pattern matches (norms, biases) lies whole on every device."""
 
-BATCH = PartitionSpec(("data", "fsdp"))
+BATCH = PartitionSpec(BATCH_AXES)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What changes during training, and the step that changes it."""
 
+import contextlib
 from collections.abc import Callable
 
 import jax
@@ -8,6 +9,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, PyTree
 
+from jaxanim.mesh import tracing_on
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.optimizer import make_optimizer, update_ema
 from jaxanim.training.partition import FlatParams, combine
@@ -42,11 +44,12 @@ def step_function(
 ) -> Callable[[State, FlatParams, Batch], tuple[State, Metrics]]:
     """(state, frozen parameters, batch) -> (state, metrics), compiled; it reuses the state's buffers.
 
-    The new state lies on the devices where `state` does. Left to choose, the compiler names another place for it
-    even on one device, and the second step is compiled all over again.
+    The step is traced for the mesh that `state` lies on, and the new state lies where `state` does. Left to choose,
+    the compiler names another place for it even on one device, and the second step is compiled all over again.
     """
     optimizer = make_optimizer(experiment)
     parts = experiment.accumulate
+    mesh = getattr(state.step.sharding, "mesh", None)
 
     def loss(params, frozen, batch, key):
         # Parameters are frozen by position: gradients are taken of the first argument alone.
@@ -73,6 +76,10 @@ def step_function(
         return jax.tree.map(lambda x: x / parts, total)
 
     def step(state: State, frozen: FlatParams, batch: Batch) -> tuple[State, Metrics]:
+        with contextlib.nullcontext() if mesh is None else tracing_on(mesh):
+            return on_mesh(state, frozen, batch)
+
+    def on_mesh(state: State, frozen: FlatParams, batch: Batch) -> tuple[State, Metrics]:
         key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
         gradients, metrics = accumulated(state.params, frozen, batch, key)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)

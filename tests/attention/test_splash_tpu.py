@@ -13,8 +13,9 @@ PROGRAM = """
 import json, sys
 import jax, jax.numpy as jnp, numpy as np
 from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxanim.attention import attention, compiling_for
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxanim.attention import attention, choose_kernel, compiling_for
+from jaxanim.mesh import AXES, tracing_on
 
 topology = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2")
 one_chip = NamedSharding(Mesh(np.array(topology.devices)[:1], ("x",)), PartitionSpec())
@@ -32,6 +33,26 @@ for head_dim in (40, 64, 80, 128, 160):
     with compiling_for("tpu"):
         text = jax.jit(step).lower(q, kv, kv, shape(1, dtype=jnp.int32)).compile().as_text()
     calls[head_dim] = text.count('custom_call_target="tpu_custom_call"')
+
+# On four chips: "auto" takes splash, which JAX refuses outside of shard_map; each chip has one entry and one head.
+devices = np.array(topology.devices).reshape(2, 1, 2, 1)
+mesh = Mesh(devices, AXES, axis_types=(AxisType.Auto,) * 4)
+cut = NamedSharding(mesh, PartitionSpec("data", None, "tensor"))
+q, kv = (jax.ShapeDtypeStruct((2, n, 2, 64), jnp.bfloat16, sharding=cut) for n in (1500, 1300))
+
+def on_mesh(q, k, v):
+    with tracing_on(mesh):
+        assert choose_kernel(q, k) == "splash"
+        out, pull = jax.vjp(lambda q, k, v: attention(q, k, v), q, k, v)
+        return pull(out)
+
+with compiling_for("tpu"):
+    text = jax.jit(on_mesh).lower(q, kv, kv).compile().as_text()
+kernels = [line for line in text.splitlines() if 'custom_call_target="tpu_custom_call"' in line]
+calls["mesh"] = len(kernels)
+# What they return: the one head's queries, or its keys and values, of the one entry.
+calls["local"] = sum("bf16[1,1536,64]" in line or "bf16[1,1408,64]" in line for line in kernels)
+calls["gathers"] = text.count("all-gather(") + text.count("all-reduce(")
 print(json.dumps(calls))
 """
 
@@ -43,4 +64,6 @@ def test_forward_and_backward_compile_for_the_backbones_head_sizes(monkeypatch):
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
     calls = json.loads(run.stdout.splitlines()[-1])
+    on_mesh = {name: calls.pop(name) for name in ("mesh", "local", "gathers")}
     assert calls == dict.fromkeys(("40", "64", "80", "128", "160"), 3)  # forward, dq, dk and dv
+    assert on_mesh == {"mesh": 3, "local": 3, "gathers": 0}

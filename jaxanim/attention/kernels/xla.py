@@ -47,4 +47,4 @@ def _visible(request: Request) -> Bool[Array, "batch 1 #q_tokens kv_tokens"] | N
     return mask
 
 
-KERNEL = Kernel("xla", run, frozenset(FEATURES))
+KERNEL = Kernel("xla", run, frozenset(FEATURES), cuts_itself=True)
