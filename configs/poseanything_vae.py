@@ -1,6 +1,11 @@
 """PoseAnything's autoencoder on puppets of every kind and their skeletons.
 
-python -m train.run configs/poseanything_vae.py
+  python -m train.run configs/poseanything_vae.py
+  python -m train.run configs/poseanything_vae.py name=poseanything_vae_long \\
+      task.start=runs/poseanything_vae/weights task.frames=17 batch_size=4 learning_rate=1e-3
+
+Frames that are later than any it learnt from come out in other colours (18 dB, where the first 9 had 26), so the
+second command goes on with whole clips.
 """
 
 from configs.poseanything_models import CLIPS, HELD_OUT, VAE
@@ -10,7 +15,7 @@ from jaxanim.training.experiment import Experiment
 config = Experiment(
     name="poseanything_vae",
     task=WanVAETask(VAE, CLIPS, HELD_OUT, frames=9, crop=64),
-    steps=4000,
+    steps=3000,
     batch_size=8,
     optimizer="muon",
     learning_rate=2e-3,

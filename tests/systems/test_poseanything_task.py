@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -177,6 +178,7 @@ def test_the_autoencoder_learns_puppets_and_skeletons(tmp_path):
     assert float(metrics["psnr"]) > 0
     task.save(params, tmp_path / "vae")
     config, held = load_weights(tmp_path / "vae")["vae"]
+    chex.assert_trees_all_close(dataclasses.replace(task, start=str(tmp_path / "vae")).init(jax.random.key(0)), held)
     latents = np.concatenate(
         [
             to_latents(held, config, jnp.asarray(task.held_out[n]["frames"][:3][None] / 127.5 - 1, jnp.float32))

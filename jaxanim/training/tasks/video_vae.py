@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from typing import Any
 
 import grain
 import jax
@@ -15,11 +16,12 @@ from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet
 from jaxanim.models.cogvideox.chunks import decode, encode
 from jaxanim.models.cogvideox.vae import CogVideoXVAEConfig
-from jaxanim.models.shapes import fresh_params
+from jaxanim.models.shapes import fresh_params, parameter_shapes
 from jaxanim.models.vae import kl_divergence, sample_posterior
 from jaxanim.training.feed import Feed
+from jaxanim.training.sharding import placed
 from jaxanim.training.task import Place
-from jaxanim.weights import save_weights
+from jaxanim.weights import load_weights, save_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,7 @@ class VideoVAETask:
       crop: side of the training crops in pixels.
       kl_weight: weight of the KL divergence per latent value, beside the mean square error per pixel value.
       edge_weight: weight of the mean absolute error, which keeps edges sharp where squares blur them.
+      start: weights folder whose autoencoder, of the same sizes, learns on; None begins afresh.
       trainable: which parameters learn.
     """
 
@@ -42,6 +45,7 @@ class VideoVAETask:
     crop: int = 64
     kl_weight: float = 2e-4
     edge_weight: float = 0.1
+    start: str | None = None
     trainable: tuple[str, ...] = (".*",)
 
     def __post_init__(self) -> None:
@@ -53,12 +57,18 @@ class VideoVAETask:
             )
 
     def open(self) -> "VideoVAETask":
-        """The task itself, for there are no weights to begin with."""
+        """The task itself: `start` is read by `init`."""
         return self
 
     def init(self, key: jax.Array, place: Place | None = None) -> PyTree:
-        """Fresh parameters."""
-        return fresh_params("vae", self.model, key)
+        """Those of `start`, or fresh ones."""
+        if self.start is None:
+            return fresh_params("vae", self.model, key)
+
+        def wanted(name: str, _: Any) -> PyTree:
+            return parameter_shapes(name, self.model)
+
+        return placed(load_weights(self.start, networks=("vae",), shapes=wanted, mapped=True)["vae"][1], place)
 
     def batches(self, feed: Feed) -> grain.MapDataset:
         """{"pixels": uint8 [batch, frames, crop, crop, 3]}."""
