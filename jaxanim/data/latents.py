@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxanim.data.pipeline import Cached, Element, Source, cached
+from jaxanim.models.network import NetworkConfig
 from jaxanim.models.vae import VAEConfig, to_latents
 from jaxanim.models.wan import video
 from jaxanim.models.wan.vae_config import WanVAEConfig
@@ -56,10 +57,11 @@ def latent_clips(clips: Source, config: VAEConfig | WanVAEConfig, params: PyTree
     return cached(LatentClips(clips, config, params, encoder_digest(config, params), cached(clips)), processes=1)
 
 
-def encoder_digest(config: VAEConfig | WanVAEConfig, params: PyTree) -> str:
+def encoder_digest(config: NetworkConfig, params: PyTree) -> str:
     """12 hexadecimal digits of everything that decides a frame's latents."""
     digest = hashlib.sha256(repr(config).encode())
-    for leaf in jax.tree.leaves((params["encoder"], params["quant_conv"])):
+    # The decoder, which may change, decides nothing.
+    for leaf in jax.tree.leaves({name: params[name] for name in ("encoder", "quant_conv") if name in params}):
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:12]
 

@@ -25,8 +25,9 @@ class Experiment:
     global norm of a gradient, 0 for no limit. ema_decay: the decay of the averaged parameters
     (`jaxanim.training.ema`). init_from: working folder of another run, from whose last checkpoint parameters of
     the same path and shape are taken. max_minutes: the training stops when the run, counted over all resumes,
-    has taken this long. log_every, save_every, sheet_every: in updates, and at the end; 0 for never (save: at
-    the end only). keep: checkpoints kept. threads: that read data ahead.
+    has taken this long. log_every, save_every, sheet_every, validate_every: in updates, and (but for the last, the
+    loss of held-out examples) at the end; 0 for never (save: at the end only). keep: checkpoints kept. threads:
+    that read data ahead.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Experiment:
     log_every: int = 10
     save_every: int = 500
     sheet_every: int = 500
+    validate_every: int = 0
     keep: int = 2
     init_from: str | None = None
     max_minutes: float | None = None
@@ -65,6 +67,7 @@ class Experiment:
             "log_every",
             "save_every",
             "sheet_every",
+            "validate_every",
             "threads",
             "weight_decay",
             "clip_norm",
@@ -87,7 +90,9 @@ class Experiment:
             raise InputError(f"max_minutes must be above 0, not {self.max_minutes}")
 
 
-CHANGEABLE = {"steps", "log_every", "save_every", "sheet_every", "keep", "max_minutes", "threads", "name"}
+CHANGEABLE = {
+    "name", "steps", "log_every", "save_every", "sheet_every", "validate_every", "keep", "max_minutes", "threads"
+}  # fmt: skip
 """Fields that may differ between a run and its resumption; those of `mesh` may too."""
 
 

@@ -24,6 +24,7 @@ from jaxanim.training.partition import FlatParams, checksum, partition
 from jaxanim.training.signals import stop_signals
 from jaxanim.training.state import State, make_state, step_function
 from jaxanim.training.task import Task
+from jaxanim.training.validation import validation
 from jaxanim.training.workdir import check_reads, export, is_writer, prepare, write_sheet
 
 
@@ -96,6 +97,7 @@ def _run(
 ) -> tuple[State, Outcome]:
     """Steps until a reason to stop, which the outcome names (its loss is still to be filled in)."""
     run_step = step_function(experiment, task, state)
+    validate = validation(experiment, task, mesh)
     step = int(state.step)
     began = time.monotonic()
 
@@ -141,6 +143,8 @@ def _run(
             step += 1
             # Kept on the device: to fetch them now would be to wait for the step.
             unlogged.append({"step": step, **metrics})
+            if validate is not None and due(step, experiment.validate_every):
+                unlogged[-1] |= validate(state, frozen)
 
 
 def initial(experiment: Experiment, task: Task, mesh: Mesh) -> tuple[State, FlatParams]:

@@ -61,6 +61,15 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class HeldOut(Protocol):
+    """A task with examples that it does not learn from."""
+
+    def held_out(self, batch_size: int) -> list[dict[str, np.ndarray]]:
+        """A few batches, the same at every call, of the form of `Task.batches`'."""
+        ...
+
+
+@runtime_checkable
 class Recipe(Protocol):
     """A frozen dataclass that says everything of a task: sizes, folders, clips, knobs. Its fields are what the
     command line overrides and what a run's config.json records."""

@@ -13,12 +13,15 @@ from jaxanim import systems
 from jaxanim.config_file import load_config
 from jaxanim.data.puppets import PuppetClips
 from jaxanim.errors import InputError
+from jaxanim.models.cogvideox.chunks import to_latents
 from jaxanim.models.cogvideox.config import CogVideoXConfig
+from jaxanim.models.cogvideox.image_to_video import image_latent
 from jaxanim.models.cogvideox.vae import CogVideoXVAEConfig
 from jaxanim.models.shapes import fresh_params, parameter_shapes
 from jaxanim.puppets import puppet_clip
 from jaxanim.puppets.driving import driving_of
 from jaxanim.systems.base import Sampling
+from jaxanim.systems.directanimator.animate import encode_cue
 from jaxanim.systems.directanimator.config import DirectAnimatorConfig
 from jaxanim.systems.directanimator.cues import CueOptions
 from jaxanim.systems.directanimator.losses import Same2X
@@ -107,6 +110,36 @@ def test_pairs_show_one_motion_by_two_identities():
     np.testing.assert_array_equal(PAIRS[0]["pseudo_pose"], pair["pseudo_pose"])
     with pytest.raises(InputError, match="frames is 6: it must be 8 n"):
         PuppetPairs(frames=6)
+
+
+def test_batches_are_what_the_autoencoder_makes_of_pairs(folders):
+    folder, params = folders
+    task = DirectAnimatorRecipe(1, CONFIG, PAIRS, vae=str(folder / "vae")).open()
+    batch = task.batches(Feed(batch_size=1))[0]
+    direct = [encoded_directly(params["vae"], PAIRS[i]) for i in range(2)]
+    same = min(direct, key=lambda one: np.abs(one["latents"] - batch["latents"][0]).max())
+    assert set(same) == set(batch)
+    for name, value in batch.items():
+        np.testing.assert_allclose(value[0], same[name], atol=3e-3 * np.abs(same[name]).max(), err_msg=name)
+    held_out = task.held_out(2)
+    assert [jax.tree.map(np.shape, one) for one in held_out] == [
+        {name: (2, *value.shape[1:]) for name, value in batch.items()}
+    ]
+    assert np.abs(held_out[0]["latents"][0] - same["latents"]).max() > 0.01
+
+
+def encoded_directly(vae, pair):
+    """What a pair is to the transformer, one picture after another."""
+
+    def cue(pictures, mask):
+        video = jnp.asarray(pair[pictures][None])
+        return encode_cue({"vae": vae}, CONFIG, video, jnp.asarray(pair[mask][None]), 0)[0]
+
+    masks = {"pose": "body_mask", "face": "face_mask"}
+    cues = {p + name: cue(p + name, p + mask) for p in ("", "pseudo_") for name, mask in masks.items()}
+    frames, reference = (jnp.asarray(pair[name] / 127.5 - 1, jnp.float32) for name in ("frames", "reference"))
+    latents = to_latents(vae, VAE, frames[None])[0]
+    return cues | {"latents": latents, "image": image_latent(vae, VAE, reference[None, None], None)[0]}
 
 
 def test_the_first_stage_begins_with_a_base(folders):

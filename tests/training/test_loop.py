@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from jaxanim.errors import InputError
 from jaxanim.media.images import read_image
@@ -19,10 +20,15 @@ from jaxanim.training import checkpoints, log
 from jaxanim.training.loop import batches, initial, train
 from jaxanim.training.sharding import make_mesh, shard_batch
 from jaxanim.training.state import step_function
+from jaxanim.training.validation import validation
 from tests.training.toy import Toy, config
 
 ROOT = Path(__file__).parents[2]
 TOY = "tests/training/toy.py"
+
+
+class LearnsFromAll(Toy):
+    held_out = None
 
 
 def start(*arguments):
@@ -64,6 +70,22 @@ def test_a_run_and_its_files(uninterrupted):
     assert (workdir / "weights" / "kernel.npy").exists()
     kept = sorted(int(entry.name) for entry in (workdir / "checkpoints").iterdir() if entry.name.isdigit())
     assert kept == [config.steps - config.save_every, config.steps]
+
+
+def test_the_loss_of_held_out_examples_is_the_average_s(uninterrupted):
+    workdir, _ = uninterrupted
+    rows = log.read(workdir / "metrics.jsonl")
+    taken = {row["step"]: row["held_out_loss"] for row in rows if "held_out_loss" in row}
+    assert list(taken) == list(range(20, config.steps + 1, 20))
+    toy = config.task
+    average = toy.init(jax.random.key(config.seed)) | unflatten_dict(checkpoints.load_ema(workdir), sep="/")
+    expected = [
+        toy.loss(average, batch, jax.random.fold_in(jax.random.key(0), n))[0]
+        for n, batch in enumerate(toy.held_out(config.batch_size))
+    ]
+    np.testing.assert_allclose(taken[config.steps], np.mean(expected), rtol=1e-5)
+    with pytest.raises(InputError, match="validate_every is 5: this task holds no examples out"):
+        validation(dataclasses.replace(config, validate_every=5), LearnsFromAll(), make_mesh())
 
 
 def test_losses_are_those_of_a_plain_loop(uninterrupted):

@@ -33,6 +33,10 @@ class Toy:
     def batches(self, feed):
         return feed.shuffled(self.elements(feed.seed))
 
+    def held_out(self, batch_size):
+        elements = self.elements(1000)
+        return [jax.tree.map(lambda *x: np.stack(x), *(elements[i] for i in range(n, n + batch_size))) for n in (0, 20)]
+
     def elements(self, seed):
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(50, self.features)).astype(np.float32)
@@ -59,5 +63,5 @@ class Toy:
 
 config = Experiment(
     name="toy", task=Toy(), steps=60, learning_rate=0.01, warmup=5, schedule="cosine", log_every=7, save_every=10,
-    sheet_every=60, ema_decay=0.99,
+    sheet_every=60, validate_every=20, ema_decay=0.99,
 )  # fmt: skip

@@ -10,18 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
-from jaxanim.data.pipeline import cached
+from jaxanim.data.pipeline import Cached
 from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet, to_float, to_uint8
 from jaxanim.metrics import psnr
-from jaxanim.models.cogvideox.chunks import to_latents
 from jaxanim.models.cogvideox.config import CogVideoXConfig
-from jaxanim.models.cogvideox.image_to_video import image_latent, length
+from jaxanim.models.cogvideox.image_to_video import length
 from jaxanim.models.cogvideox.vae import CogVideoXVAEConfig
 from jaxanim.models.shapes import fresh_params
-from jaxanim.systems.directanimator.animate import animate, encode_cue
+from jaxanim.systems.directanimator.animate import animate
 from jaxanim.systems.directanimator.config import DirectAnimatorConfig
 from jaxanim.systems.directanimator.cues import CueTriplet
+from jaxanim.systems.directanimator.latents import pair_latents
 from jaxanim.systems.directanimator.losses import Same2X, directanimator_loss
 from jaxanim.systems.directanimator.network import CueLatents, in_front
 from jaxanim.systems.directanimator.pairs import FIELDS, PuppetPairs
@@ -30,6 +30,9 @@ from jaxanim.training.feed import Feed
 from jaxanim.training.sharding import placed
 from jaxanim.training.task import Place
 from jaxanim.weights import load_weights
+
+FIRST = 900_000
+"""Seed of the first validation pair."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,38 +122,46 @@ class DirectAnimatorTask:
         return params
 
     def batches(self, feed: Feed) -> grain.MapDataset:
-        """Pairs as they are rendered; the autoencoder runs in the step."""
-        return feed.shuffled(grain.MapDataset.source(cached(self.recipe.pairs)))
+        """Encoded pairs, see `PairLatents`."""
+        return feed.shuffled(grain.MapDataset.source(self._encoded(self.recipe.pairs)))
+
+    def held_out(self, batch_size: int) -> list[dict[str, np.ndarray]]:
+        """Batches of pairs that nothing learns from: 64 pairs, or as many as there are to learn from."""
+        count = min(64, len(self.recipe.pairs)) // batch_size * batch_size
+        pairs = self._encoded(dataclasses.replace(self.recipe.pairs, seeds=(FIRST, max(count, batch_size))))
+        starts = range(0, len(pairs), batch_size)
+        return [{name: a[s : s + batch_size] for name, a in pairs.arrays().items()} for s in starts]
+
+    def _encoded(self, pairs: PuppetPairs) -> Cached:
+        return pair_latents(pairs, self.config.vae, placed(self.start["vae"]))
 
     def loss(
         self, params: PyTree, batch: dict[str, Array], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The denoising loss, and Same2X in the second stage (Eq. 4)."""
         config, recipe = self.config, self.recipe
-        frozen = {"vae": jax.lax.stop_gradient(params["vae"])}
-        size = length(batch["frames"].shape[1], config.transformer.transformer, config.vae)
+        transformer = config.transformer.transformer
+        batch = {name: value.astype(jnp.float32) for name, value in batch.items()}
+        extra = length(recipe.pairs.frames, transformer, config.vae).extra
         drop, loss_key = jax.random.split(key)
-        z0 = in_front(to_latents(frozen["vae"], config.vae, _unit(batch["frames"])), size.extra)
-        image = image_latent(frozen["vae"], config.vae, _unit(batch["reference"])[:, None], None)
+        z0 = in_front(batch["latents"], extra)
         kept = jax.random.bernoulli(drop, 1 - recipe.drop_cues, (len(z0), 1, 1, 1, 1))
 
         def cues(prefix: str) -> CueLatents:
-            pairs = (("pose", "body_mask"), ("face", "face_mask"))
-            parts = ([batch[prefix + name] for name in pair] for pair in pairs)
-            return CueLatents(*(encode_cue(frozen, config, *pair, size.extra) * kept for pair in parts))
+            return CueLatents(*(in_front(batch[prefix + name], extra) * kept for name in CueLatents._fields))
 
-        text = jnp.zeros((len(z0), 1, config.transformer.transformer.text_embed_dim))
+        text = jnp.zeros((len(z0), 1, transformer.text_embed_dim))
         taught = {}
         if self.taught:
             taught = {"teacher": params["teacher"], "same_id_cues": cues(""), "same2x": recipe.same2x}
         return directanimator_loss(
-            params["transformer"], config.transformer, config.diffusion, z0, image, text,
+            params["transformer"], config.transformer, config.diffusion, z0, batch["image"], text,
             cues("" if recipe.stage == 1 else "pseudo_"), loss_key, **taught,
         )  # fmt: skip
 
     def sheet(self, params: PyTree, key: Key[Array, ""]) -> UInt8[np.ndarray, "height width 3"]:
         """Two validation pairs: the reference, the pseudo driver's cue, the result and the truth."""
-        pairs, rows = dataclasses.replace(self.recipe.pairs, seeds=(900_000, 2)), []
+        pairs, rows = dataclasses.replace(self.recipe.pairs, seeds=(FIRST, 2)), []
         params = with_prompt(params, self.config)
         for i in range(len(pairs)):
             pair = pairs[i]
@@ -169,8 +180,3 @@ class DirectAnimatorTask:
     def save(self, params: PyTree, folder: str | os.PathLike) -> None:
         """Exports weights that `jaxanim.systems.load` reads."""
         save(params, self.config, folder)
-
-
-def _unit(pictures: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Pixels in [-1, 1]."""
-    return pictures.astype(jnp.float32) / 127.5 - 1
