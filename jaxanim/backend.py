@@ -5,6 +5,9 @@ import contextvars
 
 import jax
 
+COUNTING = "counting"
+"""In place of a backend: what is traced is never run, but has its operations counted (`jaxanim.flops`)."""
+
 _target_backend: contextvars.ContextVar[str | None] = contextvars.ContextVar("target_backend", default=None)
 
 
@@ -25,3 +28,8 @@ def compiling_for(backend: str):
 def target_backend() -> str:
     """The backend that calls are traced for: `compiling_for`'s, otherwise JAX's own."""
     return _target_backend.get() or jax.default_backend()
+
+
+def counting() -> bool:
+    """Whether operations are counted: everything is then computed as it is defined, and nothing twice."""
+    return _target_backend.get() == COUNTING

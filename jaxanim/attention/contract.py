@@ -8,7 +8,7 @@ from jaxanim.attention.auto import automatic
 from jaxanim.attention.kernel import Kernel, Request
 from jaxanim.attention.kernels import KERNELS
 from jaxanim.attention.sharded import on_one_device, over_devices
-from jaxanim.backend import target_backend
+from jaxanim.backend import COUNTING, target_backend
 from jaxanim.errors import InputError
 
 
@@ -88,6 +88,8 @@ def choose_kernel(
 
 
 def _resolve(name: str, request: Request) -> Kernel:
+    if request.backend == COUNTING:
+        return KERNELS["xla"]
     if name == "auto":
         return automatic(request)
     if name not in KERNELS:

@@ -10,6 +10,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float, Num
 
 from jaxanim.attention.patterns import Patterns, Site
+from jaxanim.backend import counting
 from jaxanim.models.motion import MotionModule
 from jaxanim.models.unet_config import EncoderConfig, UNetConfig
 from jaxanim.nn.attention import Stored
@@ -120,6 +121,11 @@ def time_embedding(config: EncoderConfig, timesteps: Num[Array, " batch"]) -> Fl
     )
 
 
+def rematerialised(block: type[nn.Module], config: EncoderConfig) -> type[nn.Module]:
+    """The block's class, computed again in the backward pass where the config has `remat`."""
+    return nn.remat(block) if config.remat and not counting() else block
+
+
 def encode(
     config: EncoderConfig,
     x: Video,
@@ -133,7 +139,7 @@ def encode(
     Returns the last block's output, the skip connections (x first) and, by block name, what the blocks hand out.
     """
     skips, taken = [x], {}
-    block = nn.remat(DownBlock) if config.remat else DownBlock
+    block = rematerialised(DownBlock, config)
     last = len(config.block_out_channels) - 1
     for i, (width, kind) in enumerate(zip(config.block_out_channels, config.down_block_types, strict=True)):
         name, attention = f"down_blocks_{i}", kind == "CrossAttnDownBlock2D"
@@ -152,7 +158,7 @@ def mid(
     patterns: Patterns = Patterns(),
 ) -> tuple[Float[Array, "..."], Taken]:
     """The mid block, for the compact method of a UNet or ControlNet."""
-    block = nn.remat(MidBlock) if config.remat else MidBlock
+    block = rematerialised(MidBlock, config)
     x, taken = block(config, name="mid_block")(x, temb, text, stored["mid_block"], patterns)
     return x, {"mid_block": taken}
 
@@ -172,7 +178,7 @@ def decode(
     Returns the last block's output and, by block name, what the blocks hand out.
     """
     skips, taken = list(skips), {}
-    block = nn.remat(UpBlock) if config.remat else UpBlock
+    block = rematerialised(UpBlock, config)
     widths = config.block_out_channels[::-1]
     for i, (width, kind) in enumerate(zip(widths, config.up_block_types, strict=True)):
         name, last = f"up_blocks_{i}", i == len(widths) - 1

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from jaxanim.backend import counting
 from jaxanim.errors import InputError
 
 Carry = TypeVar("Carry")
@@ -87,7 +88,7 @@ def run_blocks(
     for name, depth in (("keep", keep), ("stop", stop)):
         if depth is not None and not 1 <= depth <= blocks:
             raise InputError(f"{name} is {depth}: the network has blocks 1 to {blocks}")
-    if REMAT[remat] is not None:
+    if REMAT[remat] is not None and not counting():
         apply = jax.checkpoint(apply, policy=REMAT[remat])
     index = jnp.arange(blocks)
     if stop is not None:

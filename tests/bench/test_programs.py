@@ -65,3 +65,15 @@ def test_parts_in_one_call_are_the_loop_over_parts(capsys, monkeypatch):
     report = json.loads(capsys.readouterr().out)
     assert report["relative difference"] < 1e-5
     assert report["loop over one call"] > 0
+
+
+@pytest.mark.parametrize("case", ["wan layer", "cogvideox layer"])
+def test_gpu_program_compares_what_is_the_same(case, capsys, monkeypatch):
+    from tests.bench import bench_gpu
+
+    monkeypatch.setattr("sys.argv", ["bench", "--tiny", "--only", case, "--torch-compile", "0"])
+    assert bench_gpu.main() == 0
+    card, report, _ = map(json.loads, capsys.readouterr().out.splitlines())
+    assert card["tflop_per_s"]["jax"] > 0
+    assert report["relative_difference"] < bench_gpu.TOLERANCE
+    assert report["share"]["jaxanim"] > 0

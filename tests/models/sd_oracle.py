@@ -75,10 +75,11 @@ def _shared(config):
 
 def randomise(module, seed):
     """Random values for every parameter, the zero-initialised ones too, at scales that keep activations near one."""
-    generator = torch.Generator().manual_seed(seed)
+    device = next(module.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
     with torch.no_grad():
         for name, p in module.named_parameters():
-            noise = torch.randn(p.shape, generator=generator)
+            noise = torch.randn(p.shape, generator=generator, device=device)
             if p.ndim == 1:
                 p.copy_(0.2 * noise + (1.0 if "norm" in name and name.endswith("weight") else 0.0))
             else:
