@@ -1,11 +1,11 @@
 """PoseAnything's autoencoder on puppets of every kind and their skeletons.
 
+  python -m train.run configs/poseanything_vae.py name=poseanything_vae_short task.start=None task.frames=9 \\
+      batch_size=8 learning_rate=2e-3 steps=3000
   python -m train.run configs/poseanything_vae.py
-  python -m train.run configs/poseanything_vae.py name=poseanything_vae_long \\
-      task.start=runs/poseanything_vae/weights task.frames=17 batch_size=4 learning_rate=1e-3
 
 Frames that are later than any it learnt from come out in other colours (18 dB, where the first 9 had 26), so the
-second command goes on with whole clips.
+second goes on with whole clips.
 """
 
 from configs.poseanything_models import CLIPS, HELD_OUT, VAE
@@ -14,11 +14,11 @@ from jaxanim.training.experiment import Experiment
 
 config = Experiment(
     name="poseanything_vae",
-    task=WanVAETask(VAE, CLIPS, HELD_OUT, frames=9, crop=64),
-    steps=3000,
-    batch_size=8,
+    task=WanVAETask(VAE, CLIPS, HELD_OUT, frames=17, crop=64, start="runs/poseanything_vae_short/weights"),
+    steps=1500,
+    batch_size=4,
     optimizer="muon",
-    learning_rate=2e-3,
+    learning_rate=1e-3,
     warmup=50,
     schedule="cosine",
     weight_decay=0.0,

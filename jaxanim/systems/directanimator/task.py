@@ -47,6 +47,8 @@ class DirectAnimatorRecipe:
       base: weights folder of CogVideoX's transformer alone, which stage 1 begins with; empty for a fresh one.
       pairs: what is learnt from.
       same2x: the alignment with the teacher; None trains stage 2 without (Table 3, S8).
+      afresh: stage 2 trains "a new model" (Fig. 4) from random parameters; False goes on with stage 1's, for
+        Sec. 4.1 reads "followed by 30K iterations on cross-ID setting".
       drop_cues: how often all cues are zeros in training, which guidance needs; the paper says nothing of guidance.
     """
 
@@ -57,6 +59,7 @@ class DirectAnimatorRecipe:
     vae: str = ""
     base: str = ""
     same2x: Same2X | None = Same2X()
+    afresh: bool = False
     drop_cues: float = 0.1
 
     def __post_init__(self) -> None:
@@ -111,8 +114,9 @@ class DirectAnimatorTask:
         return self.recipe.stage == 2 and self.recipe.same2x is not None
 
     def init(self, key: Key[Array, ""], place: Place | None = None) -> PyTree:
-        """What `start` holds, else a fresh transformer; the teacher is a copy of the transformer."""
-        params = placed({name: self.start[name] for name in ("transformer", "vae") if name in self.start}, place)
+        """What `start` holds, or a fresh transformer; the teacher is a copy of the transformer."""
+        kept = {"vae"} if self.recipe.afresh else {"vae", "transformer"}
+        params = placed({name: tree for name, tree in self.start.items() if name in kept}, place)
         if "transformer" not in params:
             fresh = fresh_params("transformer", self.config.transformer, key)
             fresh["transformer"] |= placed(self.start.get("base", {}), place)
