@@ -27,7 +27,8 @@ class Experiment:
     the same path and shape are taken. max_minutes: the training stops when the run, counted over all resumes,
     has taken this long. log_every, save_every, sheet_every, validate_every: in updates, and (but for the last, the
     loss of held-out examples) at the end; 0 for never (save: at the end only). keep: checkpoints kept. threads:
-    that read data ahead.
+    that read data ahead. frozen_dtype: what parameters that do not learn are held in, also in the weights written
+    at the end: bfloat16 takes half the memory.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Experiment:
     init_from: str | None = None
     max_minutes: float | None = None
     threads: int = 2
+    frozen_dtype: Literal["float32", "bfloat16"] = "float32"
     mesh: MeshShape = dataclasses.field(default_factory=MeshShape)
 
     def __post_init__(self):
@@ -82,6 +84,8 @@ class Experiment:
             raise InputError(f"schedule must be constant or cosine, not {self.schedule!r}")
         if self.optimizer not in ("adamw", "muon"):
             raise InputError(f"optimizer must be adamw or muon, not {self.optimizer!r}")
+        if self.frozen_dtype not in ("float32", "bfloat16"):
+            raise InputError(f"frozen_dtype must be float32 or bfloat16, not {self.frozen_dtype!r}")
         if self.batch_size % self.accumulate:
             raise InputError(
                 f"batch_size {self.batch_size} does not divide into accumulate={self.accumulate} parts"
@@ -91,9 +95,11 @@ class Experiment:
 
 
 CHANGEABLE = {
-    "name", "steps", "log_every", "save_every", "sheet_every", "validate_every", "keep", "max_minutes", "threads"
+    "name", "steps", "log_every", "save_every", "sheet_every", "validate_every", "keep", "max_minutes", "threads",
+    "frozen_dtype",
 }  # fmt: skip
-"""Fields that may differ between a run and its resumption; those of `mesh` may too."""
+"""Fields that may differ between a run and its resumption; those of `mesh` may too. Whether the frozen parameters
+are the same is seen by their bits."""
 
 
 def describe(config: Any, prefix: str = "") -> dict[str, str]:

@@ -11,7 +11,7 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 from tqdm import tqdm
 
@@ -20,7 +20,7 @@ from jaxanim.media.locks import locked
 from jaxanim.training import checkpoints, log, sharding
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.feed import Feed
-from jaxanim.training.partition import FlatParams, checksum, partition
+from jaxanim.training.partition import FlatParams, checksum, learns, partition
 from jaxanim.training.signals import stop_signals
 from jaxanim.training.state import State, make_state, step_function
 from jaxanim.training.task import Task
@@ -148,19 +148,23 @@ def _run(
 
 
 def initial(experiment: Experiment, task: Task, mesh: Mesh) -> tuple[State, FlatParams]:
-    """(state before the first step, frozen parameters), placed on the mesh."""
-    params = task.init(jax.random.key(experiment.seed), sharding.parameter_sharding(mesh))
-    trainable, frozen = partition(params, task.trainable, hold=experiment.hold, thaw=experiment.thaw)
+    """(state before the first step, frozen parameters), placed on the mesh.
+
+    Raises InputError for a mesh over which a large parameter, or every parameter, cannot be cut.
+    """
+    choice = {"hold": experiment.hold, "thaw": experiment.thaw}
+
+    def frozen_path(path: str) -> bool:
+        return not learns(path, task.trainable, **choice)
+
+    place = sharding.Placement(mesh, frozen=frozen_path, frozen_dtype=experiment.frozen_dtype)
+    params = task.init(jax.random.key(experiment.seed), place)
+    trainable, frozen = partition(params, task.trainable, **choice)
     if experiment.init_from is not None:
         trainable = taken_over(trainable, experiment.init_from)
-    state = make_state(experiment, sharding.shard_parameters(trainable, mesh))
-
-    def place(leaf):
-        # What the table of parameters did not place, such as counts, lies on every device.
-        placed = isinstance(leaf.sharding, NamedSharding) and leaf.sharding.mesh == mesh
-        return leaf if placed else jax.device_put(leaf, sharding.replicated(mesh))
-
-    return jax.tree.map(place, state), sharding.shard_parameters(frozen, mesh)
+    trainable, frozen = (sharding.shard_parameters(part, place) for part in (trainable, frozen))
+    sharding.check_tensor_axis([*trainable.values(), *frozen.values()], mesh)
+    return make_state(experiment, trainable, mesh), frozen
 
 
 def taken_over(trainable: FlatParams, folder: str) -> FlatParams:

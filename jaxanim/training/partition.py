@@ -35,18 +35,19 @@ def partition(
             if pattern is not None and not any(re.search(pattern, path) for path in flat):
                 near = difflib.get_close_matches(pattern, flat, n=3, cutoff=0.0)
                 raise InputError(f"{name} is {pattern!r}, which is in no parameter path; paths are like {near}")
-    learn = [*trainable, *([] if thaw is None else [thaw])]
-    chosen = {
-        path
-        for path in flat
-        if any(re.search(pattern, path) for pattern in learn) and (hold is None or not re.search(hold, path))
-    }
+    chosen = {path for path in flat if learns(path, trainable, hold=hold, thaw=thaw)}
     if not chosen:
         raise InputError(f"hold is {hold!r}, which leaves nothing to train")
     return (
         {path: leaf for path, leaf in flat.items() if path in chosen},
         {path: leaf for path, leaf in flat.items() if path not in chosen},
     )
+
+
+def learns(path: str, trainable: Sequence[str], *, hold: str | None = None, thaw: str | None = None) -> bool:
+    """Whether a parameter is in the first part of `partition`."""
+    learn = [*trainable, *([] if thaw is None else [thaw])]
+    return any(re.search(pattern, path) for pattern in learn) and (hold is None or not re.search(hold, path))
 
 
 def check_expression(name: str, pattern: str | None) -> None:

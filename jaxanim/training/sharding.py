@@ -1,8 +1,7 @@
-"""Where parameters and batches lie on a mesh of devices: a table of path patterns, outside the models."""
+"""Where parameters and batches lie on a mesh of devices, and meshes."""
 
 import dataclasses
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,21 +13,7 @@ from jaxtyping import PyTree
 from jaxanim.errors import InputError
 from jaxanim.mesh import AXES
 from jaxanim.mesh import BATCH as BATCH_AXES
-
-Table = Sequence[tuple[str, PartitionSpec]]
-
-PARAMETERS: Table = (
-    # Projections into the heads or the hidden width are cut by columns, those out of it by rows, so that a
-    # pair of them needs one sum over the tensor axis.
-    (r"(to_q|to_k|to_v|net_0/proj|fc1|q_proj|k_proj|v_proj)/kernel$", PartitionSpec("fsdp", "tensor")),
-    (r"(to_out_0|net_2|fc2|out_proj)/kernel$", PartitionSpec("tensor", "fsdp")),
-    (r"(to_q|to_k|to_v|net_0/proj|fc1|q_proj|k_proj|v_proj)/bias$", PartitionSpec("tensor")),
-    # 3x3 convolutions are HWIO.
-    (r"conv[^/]*/kernel$", PartitionSpec(None, None, "fsdp", "tensor")),
-    (r"embedding$", PartitionSpec("fsdp", "tensor")),
-    (r"kernel$", PartitionSpec("fsdp")),
-)
-"""First match wins; what no pattern matches (norms, biases) lies whole on every device."""
+from jaxanim.training.layout import PARAMETERS, Table, spec_for
 
 BATCH = PartitionSpec(BATCH_AXES)
 
@@ -57,49 +42,67 @@ def make_mesh(shape: MeshShape = MeshShape(), devices: Sequence[jax.Device] | No
     return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
 
 
-def spec_for(
-    path: str, shape: tuple[int, ...], mesh: Mesh | AbstractMesh, table: Table = PARAMETERS
-) -> PartitionSpec:
-    """The first matching pattern's spec, less the axes that do not divide their dimension."""
-    for pattern, spec in table:
-        if re.search(pattern, path):
-            axes = [axis if _divides(axis, size, mesh) else None for axis, size in zip(spec, shape, strict=False)]
-            return PartitionSpec(*axes)
-    return PartitionSpec()
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """(path, shape) -> where a parameter goes on a mesh.
+
+    Attributes:
+      frozen: what says of a path that the parameter does not learn; by default of none.
+      frozen_dtype: what such parameters are held in; those that learn are float32.
+    """
+
+    mesh: Mesh
+    table: Table = PARAMETERS
+    frozen: Callable[[str], bool] = lambda path: False
+    frozen_dtype: str = "float32"
+
+    def __call__(self, path: str, shape: tuple[int, ...]) -> NamedSharding:
+        """Raises InputError for a large parameter that cannot be cut, see `spec_for`."""
+        return NamedSharding(self.mesh, spec_for(path, shape, self.mesh, self.table))
+
+    def dtype(self, path: str) -> str:
+        """What the parameter is held in."""
+        return self.frozen_dtype if self.frozen(path) else "float32"
 
 
-def _divides(axis: str | tuple[str, ...] | None, size: int, mesh: Mesh | AbstractMesh) -> bool:
-    names = (axis,) if isinstance(axis, str) else axis or ()
-    return size % int(np.prod([mesh.shape[name] for name in names])) == 0
+def parameter_sharding(mesh: Mesh, table: Table = PARAMETERS) -> Placement:
+    """Where the table puts parameters on `mesh`: also for `jaxanim.weights.load_weights`."""
+    return Placement(mesh, table)
 
 
-def parameter_sharding(mesh: Mesh, table: Table = PARAMETERS) -> Callable[[str, tuple[int, ...]], NamedSharding]:
-    """(path, shape) -> where the table puts a parameter on `mesh`: for `jaxanim.weights.load_weights`."""
-    return lambda path, shape: NamedSharding(mesh, spec_for(path, shape, mesh, table))
-
-
-def shard_parameters(flat: Mapping[str, jax.Array], mesh: Mesh, table: Table = PARAMETERS) -> dict[str, jax.Array]:
-    """Parameters by path, each put where the table says."""
+def shard_parameters(flat: Mapping[str, jax.Array], place: Placement) -> dict[str, jax.Array]:
+    """Parameters by path, each put where and as it goes; what lies there already is not copied."""
     return {
-        path: jax.device_put(leaf, parameter_sharding(mesh, table)(path, leaf.shape)) for path, leaf in flat.items()
+        path: jax.device_put(leaf.astype(place.dtype(path)), place(path, leaf.shape)) for path, leaf in flat.items()
     }
 
 
 def placed(params: PyTree, place: Callable[[str, tuple[int, ...]], Sharding] | None = None) -> PyTree:
-    """New float32 arrays of host arrays such as memory maps, of which each device reads its own slice alone.
+    """New arrays of host arrays such as memory maps, of which each device reads its own slice alone.
 
     Args:
-      place: (path, shape) -> where a parameter goes; None is JAX's own choice.
+      place: (path, shape) -> where a parameter goes; None is JAX's own choice. They are float32, or what a
+        `Placement` says.
     """
 
     def put(path, leaf):
         if place is None:
             return jnp.array(leaf, jnp.float32)
-        sharding = place(path, leaf.shape)
-        return jax.make_array_from_callback(leaf.shape, sharding, lambda index: np.array(leaf[index], np.float32))
+        dtype = jnp.dtype(place.dtype(path) if isinstance(place, Placement) else "float32")
+        return jax.make_array_from_callback(
+            leaf.shape, place(path, leaf.shape), lambda index: np.array(leaf[index]).astype(dtype)
+        )
 
     flat = flatten_dict(params, sep="/")
     return unflatten_dict({path: put(path, leaf) for path, leaf in flat.items()}, sep="/")
+
+
+def check_tensor_axis(placed: Iterable[jax.Array], mesh: Mesh | AbstractMesh) -> None:
+    """Raises InputError if there is a tensor axis and it cuts none of the arrays: its devices would all do the
+    same."""
+    size = mesh.shape["tensor"]
+    if size > 1 and not any("tensor" in str(leaf.sharding.spec) for leaf in placed):
+        raise InputError(f"mesh.tensor is {size}, which divides no axis of any parameter; choose 1")
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 from jaxtyping import Array, Float, PyTree
 
 from jaxanim.mesh import tracing_on
@@ -32,11 +33,28 @@ class State:
     optimizer: PyTree
 
 
-def make_state(experiment: Experiment, params: FlatParams) -> State:
-    """The state before the first step, placed as `params` (the trainable ones) are."""
-    optimizer = make_optimizer(experiment).init(params)
-    # A copy: a donated buffer must not be given twice.
-    return State(step=jnp.int32(0), params=params, ema=jax.tree.map(jnp.copy, params), optimizer=optimizer)
+def make_state(experiment: Experiment, params: FlatParams, mesh: Mesh) -> State:
+    """The state before the first step around `params`, the trainable ones, which lie on `mesh`.
+
+    The average and what the optimizer keeps of a parameter lie as the parameter does, the rest on every device.
+    """
+    optimizer = make_optimizer(experiment)
+
+    def first(params: FlatParams) -> tuple[FlatParams, PyTree]:
+        # A copy: a donated buffer must not be given twice.
+        return jax.tree.map(jnp.copy, params), optimizer.init(params)
+
+    def place(path: tuple, leaf: jax.ShapeDtypeStruct) -> Sharding:
+        of = next((params[key.key] for key in reversed(path) if getattr(key, "key", None) in params), None)
+        return of.sharding if of is not None and of.shape == leaf.shape else NamedSharding(mesh, PartitionSpec())
+
+    places = jax.tree.map_with_path(place, jax.eval_shape(first, params))
+    if mesh.size == 1:  # leaf by leaf: one program of them all takes long to compile
+        ema, kept = jax.device_put(first(params), places)
+    else:
+        ema, kept = jax.jit(first, out_shardings=places)(params)
+    step = jax.device_put(jnp.int32(0), NamedSharding(mesh, PartitionSpec()))
+    return State(step=step, params=params, ema=ema, optimizer=kept)
 
 
 def step_function(

@@ -118,11 +118,13 @@ class DirectAnimatorTask:
         kept = {"vae"} if self.recipe.afresh else {"vae", "transformer"}
         params = placed({name: tree for name, tree in self.start.items() if name in kept}, place)
         if "transformer" not in params:
-            fresh = fresh_params("transformer", self.config.transformer, key)
-            fresh["transformer"] |= placed(self.start.get("base", {}), place)
+            fresh = fresh_params("transformer", self.config.transformer, key, place)
+            if "base" in self.start:
+                base = placed({"transformer": {"transformer": self.start["base"]}}, place)
+                fresh["transformer"] |= base["transformer"]["transformer"]
             params["transformer"] = fresh
         if self.taught:
-            params["teacher"] = placed(self.start["transformer"], place)
+            params |= placed({"teacher": self.start["transformer"]}, place)
         return params
 
     def batches(self, feed: Feed) -> grain.MapDataset:

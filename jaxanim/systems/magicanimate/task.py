@@ -120,7 +120,7 @@ class MagicAnimateTask:
         params = placed(self.start | {"vae": self.autoencoder}, place)
         if "controlnet" not in params:
             if config.image_encoder:
-                params["image_encoder"] = fresh_params("image_encoder", config.image_encoder, key)
+                params["image_encoder"] = fresh_params("image_encoder", config.image_encoder, key, place)
             else:
                 params["appearance_encoder"] = encoder_params_from_unet(params["unet"], config.unet)
             params["controlnet"] = controlnet_params_from_unet(key, params["unet"], config.controlnet)

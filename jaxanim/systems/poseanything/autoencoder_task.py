@@ -67,7 +67,7 @@ class WanVAETask:
     def init(self, key: jax.Array, place: Place | None = None) -> PyTree:
         """Those of `start`, or fresh ones."""
         if self.start is None:
-            return fresh_params("vae", self.model, key)
+            return fresh_params("vae", self.model, key, place)
 
         def wanted(name: str, _: Any) -> PyTree:
             return parameter_shapes(name, self.model)

@@ -132,9 +132,9 @@ class PoseAnythingTask:
         params = placed({name: self.held[name] for name in configs if name in self.held}, place)
         for name, one in zip(configs, jax.random.split(key, len(configs)), strict=True):
             if name == "transformer":
-                params[name] = with_poses(params.get(name), self.config, one)
+                params[name] = with_poses(params.get(name), self.config, one, place)
             elif name not in params:
-                params[name] = fresh_params(name, configs[name], one)
+                params[name] = fresh_params(name, configs[name], one, place)
         return params
 
     def batches(self, feed: Feed) -> grain.MapDataset:
@@ -214,10 +214,12 @@ class PoseAnythingTask:
         save(params, self.config, self.tokenizer, folder)
 
 
-def with_poses(held: PyTree | None, config: PoseAnythingConfig, key: jax.Array) -> PyTree:
+def with_poses(
+    held: PyTree | None, config: PoseAnythingConfig, key: jax.Array, place: Place | None = None
+) -> PyTree:
     """A transformer's parameters with what PoseAnything adds: channels for the pose that begin at zero, so that it
     starts as the base, and part modules that add nothing yet."""
-    fresh = fresh_params("transformer", config.transformer, key)
+    fresh = fresh_params("transformer", config.transformer, key, place)
     if config.transformer.part_attention:
         output = fresh["blocks"]["cross_attn_instance"]["to_out_0"]
         output["kernel"] = jnp.zeros_like(output["kernel"])

@@ -104,7 +104,7 @@ class TextToImageTask:
         """The trained autoencoder, and the UNet and text encoder to begin with."""
         keys = dict(zip(NETWORKS, jax.random.split(key), strict=True))
         fresh = {
-            name: fresh_params(name, getattr(self.config, name), keys[name])
+            name: fresh_params(name, getattr(self.config, name), keys[name], place)
             for name in NETWORKS
             if name not in self.known
         }

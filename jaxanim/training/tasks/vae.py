@@ -52,7 +52,7 @@ class VAETask:
 
     def init(self, key: jax.Array, place: Place | None = None) -> PyTree:
         """Fresh parameters, the encoder as the linear code of `code_images` frames (see `linear_code`)."""
-        params = fresh_params("vae", self.model, key)
+        params = fresh_params("vae", self.model, key, place)
         if not self.code_images:
             return params
         frames = cached(self.clips).arrays()["frames"]
