@@ -59,8 +59,8 @@ def map_values(path: Path, dtype: np.dtype, shape: tuple[int, ...], offset: int)
     return np.memmap(path, dtype, "r", offset, shape)
 
 
-def read_tensors(path: str | os.PathLike) -> dict[str, LazyTensor]:
-    """The tensors of a safetensors file, by name; only the header is read.
+def read_tensors(path: str | os.PathLike, kind: str = "weights file") -> dict[str, LazyTensor]:
+    """The tensors of a safetensors file, by name; only the header is read. `kind` is what an error calls it.
 
     Raises InputError, naming the file, where it is missing, cut short or damaged.
     """
@@ -72,9 +72,9 @@ def read_tensors(path: str | os.PathLike) -> dict[str, LazyTensor]:
             name: _lazy(path, name, start, size, entry) for name, entry in header.items() if name != "__metadata__"
         }
     except FileNotFoundError:
-        raise InputError(f"weights file {path} is missing") from None
+        raise InputError(f"{kind} {path} is missing") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"weights file {path} is cut short or damaged: {error}") from None
+        raise InputError(f"{kind} {path} is cut short or damaged: {error}") from None
 
 
 def _read_header(path: Path) -> tuple[int, dict[str, Any]]:

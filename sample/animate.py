@@ -16,11 +16,12 @@ from jaxanim.cpu import prepare_cpu
 from jaxanim.ending import stop_at_once
 from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet, finished, read_image, resize_and_crop, to_float
+from jaxanim.media.outputs import check_outputs
 from jaxanim.media.video import MAX_FPS, write_video
 from jaxanim.metrics import compare, summary, table
-from jaxanim.systems.base import Entry, Memory, choose
+from jaxanim.systems.base import Entry, InputFile, Memory, OutputFile, choose
 from sample import inputs, preparing
-from sample.arguments import Parser, add_fields, add_memory_options, number, run, said, size, whole
+from sample.arguments import Parser, add_fields, add_memory_options, files, number, run, said, size, whole
 from sample.driving import add_needs, open_motion, read_driving
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -96,7 +97,11 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
     given = ("reference", "motion", "base", "truth", "reference_motion", "reference_mask", "models")
     reads = {f"--{name.replace('_', '-')}": getattr(options, name, None) for name in given}
     reads |= {"--weights": weights, "--mask": options.mask or inputs.mask_beside(options.truth)}
+    reads |= files(options, entry.module.Options, InputFile)
     out, sheet = inputs.output_paths(options.out, options.sheet, reads)
+    kept = files(options, entry.module.Options, OutputFile)
+    kept = {name: inputs.output_path(path, (".safetensors",), name) for name, path in kept.items()}
+    check_outputs({"--out": out, "--sheet": sheet} | kept, reads)
 
     reference = read_image(options.reference)
     motion = open_motion(options.motion, entry.needs.cues, options.frames, options.fps)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from jaxanim.ending import ends_well
+from jaxanim.systems.base import InputFile, OutputFile
 from jaxanim.weights import DTYPES
 
 
@@ -76,7 +77,16 @@ def _taken(hint: Any) -> dict[str, Any]:
         int: {"type": whole()},
         float: {"type": number()},
         str: {},
+        InputFile: {"metavar": "FILE"},
+        OutputFile: {"metavar": "FILE"},
     }[hint]
+
+
+def files(parsed: argparse.Namespace, options: type, kind: Any) -> dict[str, str]:
+    """By argument, the files of one kind (`InputFile`, `OutputFile`) that are named for a system's options."""
+    hints = typing.get_type_hints(options)
+    named = {name: getattr(parsed, name) for name, hint in hints.items() if kind in (hint, *typing.get_args(hint))}
+    return {f"--{name.replace('_', '-')}": path for name, path in named.items() if path is not None}
 
 
 def said(parsed: argparse.Namespace, *kinds: type) -> dict[str, Any]:

@@ -5,6 +5,9 @@ import dataclasses
 import os
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
+
 from jaxanim.cues import skeleton
 from jaxanim.cues.densepose_from_pose import on_canvas, place
 from jaxanim.cues.driving import SAID, Cue, Driving, Labels, Needs, place_keypoints
@@ -81,6 +84,16 @@ def _graph(opened: Opened, frames: int, size: tuple[int, int]) -> Graph:
     return dataclasses.replace(opened.graph, points=points)
 
 
+def _mask(
+    path: str | os.PathLike, reference: tuple[int, int], size: tuple[int, int]
+) -> UInt8[np.ndarray, "1 height width"]:
+    picture = read_image(path)
+    if picture.shape[:2] != reference:
+        (height, width), (tall, wide) = picture.shape[:2], reference
+        raise InputError(f"--reference-mask {path} is {width}x{height}; it should be {wide}x{tall}, as --reference")
+    return resize_and_crop(picture[None], size)[..., 0]
+
+
 def _keypoints(opened, frames, size, reference_size, pose_size):
     if opened.motion is None or opened.motion.keypoints is None:
         raise InputError(f"--motion {opened.path} holds no keypoints: name a folder of OpenPose JSON files")
@@ -125,6 +138,6 @@ def read_driving(
         still = labels_of(needs.still, opened_still, 1, size, reference, named and reference)
     said = {name: getattr(parsed, name) for name in (*needs.required, *needs.optional)}
     if (mask := said.pop("reference_mask", None)) is not None:
-        still = dataclasses.replace(still, masks=resize_and_crop(read_image(mask)[None], size)[..., 0])
+        still = dataclasses.replace(still, masks=_mask(mask, reference, size))
     motion = labels_of(needs.cues, opened, frames, size, reference, parsed.pose_size)
     return Driving(**vars(motion), still=still, fps=opened.fps, **said)

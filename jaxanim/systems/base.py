@@ -21,6 +21,10 @@ from jaxanim.errors import InputError
 from jaxanim.stored import register_config
 from jaxanim.weights import read_description
 
+InputFile = typing.NewType("InputFile", str)
+OutputFile = typing.NewType("OutputFile", str)
+"""Paths among a system's `Options`: of a file that it reads, or writes, which no program lets replace an input."""
+
 Report = Callable[[int, int], None]
 """Called as report(steps done, steps in all) while a system denoises."""
 

@@ -16,13 +16,17 @@ from jaxanim.diffusion.guidance import guided
 from jaxanim.diffusion.sample import sample
 from jaxanim.errors import InputError
 from jaxanim.models.unet import UNet
-from jaxanim.systems.base import Memory, Report, Sampling, unit
+from jaxanim.systems.base import InputFile, Memory, OutputFile, Report, Sampling, unit
 from jaxanim.systems.conditions import decode, encode_inputs, pose_residuals
 from jaxanim.systems.poseanimate.dcam import LAMBDAS, dual_consistency_pattern, word_map
+from jaxanim.systems.poseanimate.kept import MadeWith, Source, read_source, write_source
 from jaxanim.systems.poseanimate.masks import character_masks, subject_map
 from jaxanim.systems.poseanimate.pacm import Optimisation, invert, optimise
 from jaxanim.systems.poseanimate.pata import pata
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
+
+OPTIMISED = ("pose_aware", "null_text")
+"""The inversions that optimise embeddings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +52,14 @@ class Options:
       lambda_before: share of the frame before, lambda_2; the frame itself has the rest.
       outside: keys of the other part are "zeroed" as in Eq. 9, or "left_out" of the softmax.
       mask_threshold: of the cross-attention maps' range, above which a place is the character's.
-      optimise_at_once: frames optimised side by side; all by default, fewer need less memory.
+      optimise_at_once: frames that a device optimises side by side; all of its own by default, fewer need less
+        memory.
+      remat: what the gradient computes again in place of keeping it: "none" of the networks' activations; all but
+        the "products", which are convolutions' and matrix products' results; or all but the inputs of "blocks".
+      devices: how many the frames' optimisation is spread over; all that there are by default.
+      embeddings: file of the source's inversion and optimised embeddings to begin with, from an earlier run on the
+        same picture and prompt with any motion.
+      save_embeddings: where to write that file.
     """
 
     inversion: Literal["pose_aware", "null_text", "negative_prompt", "direct", "none"] = "pose_aware"
@@ -67,6 +78,10 @@ class Options:
     outside: Literal["zeroed", "left_out"] = "zeroed"
     mask_threshold: float = 0.3
     optimise_at_once: int | None = None
+    remat: Literal["none", "products", "blocks"] = "none"
+    devices: int | None = None
+    embeddings: InputFile | None = None
+    save_embeddings: OutputFile | None = None
 
     def __post_init__(self):
         if self.transition < 0:
@@ -79,6 +94,16 @@ class Options:
             )
         if not 0 < self.mask_threshold < 1:
             raise InputError(f"mask_threshold is {self.mask_threshold}: it must be between 0 and 1")
+        if self.optimise_at_once is not None and self.optimise_at_once < 1:
+            raise InputError(f"optimise_at_once is {self.optimise_at_once}: it must be 1 or more")
+        there = jax.local_device_count()
+        if self.devices is not None and not 1 <= self.devices <= there:
+            raise InputError(f"devices is {self.devices}: this machine has {there}, and 1 or more are needed")
+        if self.inversion not in OPTIMISED and (self.embeddings or self.save_embeddings):
+            raise InputError(
+                f"inversion is {self.inversion!r}, which optimises no embeddings to save or begin with; "
+                f"{' and '.join(OPTIMISED)} do"
+            )
         Optimisation(self.inner_steps, self.learning_rate, self.early_stop, self.enters)  # refuses its numbers
 
     @property
@@ -152,6 +177,7 @@ def animate(
     poses = pose_sequence(source, motion, options)
     drawn = unit(openpose.draw(poses, reference.shape[:2]))
     z0, pose = encode_inputs(config, params, reference, drawn)
+    z0 = z0.astype(jnp.float32)
     held = hold(params, config, prompts, z0, pose, mask, sampling, options, report)
     latents = sample_latents(params, config, prompts, pose, held, sampling, options, memory, report)
     pixels = decode(config, memory.frames_at_once, memory.vae_tile, params["vae"], latents)
@@ -172,26 +198,32 @@ def hold(
     """The source's inversion and every frame's embeddings and mask (Algorithm 1, and the comparisons with it)."""
     process, steps = config.diffusion, sampling.steps
     networks = {name: params[name] for name in ("unet", "controlnet")}
-    predict = Partial(_Predict(config), networks, prompts.subject)
-    trajectory = invert(predict, process, z0, prompts.prompt, pose[0], steps, _phase(report, 0, steps))
+    predict = Partial(_Predict(config, options.remat), networks, prompts.subject)
     optimisation = options.optimisation
     text = prompts.prompt if options.inversion in ("pose_aware", "negative_prompt") else prompts.empty
     constant = prompts.prompt if optimisation.enters == "unconditional" else prompts.empty
-    if options.inversion not in ("pose_aware", "null_text"):
+    if options.inversion not in OPTIMISED:
         optimisation = dataclasses.replace(optimisation, inner_steps=0)
     chosen = {"guidance": sampling.guidance, "optimisation": optimisation}
-    own = optimise(
-        predict, process, trajectory, constant, text[None], pose[:1], report=_phase(report, 1, steps), **chosen
-    )
-    embeddings, maps = own.embeddings, own.seen
+    made_with = MadeWith(z0, text, constant, jnp.float32(sampling.guidance))
+    if options.embeddings is None:
+        trajectory = invert(predict, process, z0, prompts.prompt, pose[0], steps, _phase(report, 0, steps))
+        own = optimise(
+            predict, process, trajectory, constant, text[None], pose[:1], report=_phase(report, 1, steps), **chosen
+        )
+        source = Source(trajectory, own.embeddings[:, 0], own.seen[0])
+    else:
+        source = read_source(options.embeddings, made_with, steps)
+    if options.save_embeddings is not None:
+        write_source(options.save_embeddings, source, made_with)
+    trajectory, embeddings, maps = source.trajectory, source.embeddings[:, None], source.seen[None]
     later = pose[1:]
     if len(later) and (options.inversion == "pose_aware" or options.mgdm):
-        if options.inversion != "pose_aware":
+        if options.inversion != "pose_aware":  # for the masks alone
             chosen["optimisation"] = dataclasses.replace(optimisation, inner_steps=0)
-        begin = own.embeddings[:, 0]
         found = optimise(
-            predict, process, trajectory, constant, begin, later, frames_at_once=options.optimise_at_once,
-            report=_phase(report, 2, steps), **chosen,
+            predict, process, trajectory, constant, source.embeddings, later, report=_phase(report, 2, steps),
+            frames_at_once=options.optimise_at_once, devices=jax.local_devices()[: options.devices], **chosen,
         )  # fmt: skip
         embeddings = jnp.concatenate([embeddings, found.embeddings], axis=1)
         maps = jnp.concatenate([maps, found.seen])
@@ -239,15 +271,32 @@ class _Predict:
     """`pacm.Predict` of frames that do not see each other, with the subject's maps."""
 
     config: StableDiffusionConfig
+    remat: str = "none"
 
     def __call__(self, networks, words, x, t, text, pose):
-        ts = jnp.broadcast_to(t, (len(x),))
-        down, mid = pose_residuals(networks, self.config, x, ts, text, pose)
-        out, taken = UNet(self.config.unet).apply(
-            {"params": networks["unet"]}, x, ts, text, down_residuals=down, mid_residual=mid,
-            patterns=Patterns(cross_attention=Partial(word_map, words)), hand_out=True,
-        )  # fmt: skip
-        return out, subject_map(taken)[:, 0]
+        config, predict = self.config, _predict
+        if self.remat == "blocks":
+            own = {name: dataclasses.replace(getattr(config, name), remat=True) for name in networks}
+            config = dataclasses.replace(config, **own)
+        if self.remat == "products":
+            predict = jax.checkpoint(_predict, static_argnums=0, policy=_products)
+        return predict(config, networks, words, x, t, text, pose)
+
+
+def _predict(config, networks, words, x, t, text, pose):
+    ts = jnp.broadcast_to(t, (len(x),))
+    down, mid = pose_residuals(networks, config, x, ts, text, pose)
+    out, taken = UNet(config.unet).apply(
+        {"params": networks["unet"]}, x, ts, text, down_residuals=down, mid_residual=mid,
+        patterns=Patterns(cross_attention=Partial(word_map, words)), hand_out=True,
+    )  # fmt: skip
+    return out, subject_map(taken)[:, 0]
+
+
+def _products(primitive, *args, **params) -> bool:
+    """Whether `jax.checkpoint` keeps a result: of convolutions and of products with parameters, attention's not."""
+    products = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+    return primitive.name == "conv_general_dilated" or products(primitive, *args, **params)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,11 +2,12 @@
 until sampling under a pose leads where the inversion of the source image came from.
 
 A network's prediction is a function (x, t, text, pose) of frames side by side, ControlNet included:
-`Predict`. Every function here works on all frames at once, and equals itself on one frame at a time.
+`Predict`. Every function here works on all frames at once, and equals itself on one frame at a time. Latents,
+embeddings, Adam's moments and the loss are float32, whatever the networks compute in.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from einops import repeat
+from jax.sharding import NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
@@ -25,6 +27,7 @@ from jaxanim.diffusion.inversion import Inversion
 from jaxanim.diffusion.process import Process, x0_eps
 from jaxanim.diffusion.sample import sample
 from jaxanim.errors import InputError
+from jaxanim.training.sharding import make_mesh
 
 Latents = Float[Array, "frames 1 height width channels"]
 Text = Float[Array, "frames length dim"]
@@ -43,7 +46,7 @@ class Optimisation:
         inversion (Mokady et al. 2023), since the paper names none.
       early_stop: a frame's updates at a timestep end where its loss falls below this, plus twice as much for each
         step taken (null-text inversion's rule with 1e-5); None for all updates, as in the paper.
-      enters: where the embedding goes in guidance, see `combine`.
+      enters: where the embedding goes in guidance, see `towards`.
     """
 
     inner_steps: int = 5
@@ -70,8 +73,9 @@ class Optimised(NamedTuple):
     seen: PyTree
 
 
-def combine(enters: str, embedded: Latents, constant: Latents, scale: float | Float[Array, ""]) -> Latents:
-    """Classifier-free guidance with an optimised embedding in one of its branches.
+def towards(enters: str, scale: float | Float[Array, ""]) -> float | Float[Array, ""]:
+    """How far classifier-free guidance of a scale goes from the branch of the optimised embedding to the constant
+    one: the estimate is embedded + towards * (constant - embedded).
 
     Fig. 2 feeds the optimised embedding as the "unconditional embedding for input", Eq. 6 samples with the prompt C
     beside it, and it begins as the prompt's own: "unconditional" is embedded + scale (constant - embedded) with the
@@ -79,8 +83,7 @@ def combine(enters: str, embedded: Latents, constant: Latents, scale: float | Fl
     "conditional" is the other reading, constant + scale (embedded - constant) with the empty prompt's prediction as
     `constant`.
     """
-    plain, cond = (embedded, constant) if enters == "unconditional" else (constant, embedded)
-    return plain + scale * (cond - plain)
+    return scale if enters == "unconditional" else 1 - scale
 
 
 def invert(
@@ -95,7 +98,7 @@ def invert(
     """Z_0 ... Z_T by DDIM inversion at guidance scale 1, under the source pose (Algorithm 1, line 1)."""
     denoise = Partial(_alone, predict, text[None], pose[None, None])
     backwards = {"solver": Inversion(), "trajectory": True, "report": report}
-    return sample(denoise, process, z0[None, None], steps=steps, **backwards)[:, 0, 0]
+    return sample(denoise, process, z0[None, None].astype(jnp.float32), steps=steps, **backwards)[:, 0, 0]
 
 
 def _alone(predict, text, pose, x, step):
@@ -113,6 +116,7 @@ def optimise(
     guidance: float,
     optimisation: Optimisation = Optimisation(),
     frames_at_once: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Optimised:
     """Pose-aware embeddings of frames under their poses.
@@ -125,62 +129,101 @@ def optimise(
     Args:
       predict: a `jax.tree_util.Partial` that holds the parameters, so that they are no constants of the program.
       trajectory: Z_0 ... Z_T, from `invert`.
-      constant: embedding of guidance's other branch, see `combine`.
-      frames_at_once: frames optimised side by side; None is all. Fewer need less memory, the result is the same.
+      constant: embedding of guidance's other branch, see `towards`.
+      frames_at_once: frames that a device optimises side by side; None is all of its own. Fewer need less memory,
+        the result is the same.
+      devices: what frames are spread over, each with its share of them and a copy of the parameters; None is where
+        the arguments lie.
       report: called as report(timesteps done, timesteps in all).
     """
     steps, frames = len(trajectory) - 1, len(poses)
     table = DDIM().plan(process.walk(steps))
-    table = jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, table)
     stop = -np.inf if optimisation.early_stop is None else optimisation.early_stop
     rates = optimisation.learning_rate * (1 - np.arange(steps) / (2 * steps))
     descents = Descent(np.full(steps, optimisation.inner_steps), rates, stop * (1 + 2 * np.arange(steps)))
-    descents = jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, descents)
-    settings = process.prediction_type, optimisation.enters, frames_at_once
-    numbers = constant, jnp.float32(guidance), poses[:, None]
-    state = tuple(repeat(a, "... -> frames ...", frames=frames) for a in (trajectory[-1][None], start[0]))
-    initial = start if len(start) > 1 else None
-    found, size = [], steps if report is None else 1
-    for first in range(0, steps, size):
-        inputs = jax.tree.map(lambda a, f=first: a[f : f + size], (table, descents, trajectory[-2::-1], initial))
-        state, some = _stretch(predict, *settings, numbers, inputs, state)
-        found.append(some)
+    table, descents = jax.tree.map(
+        lambda a: a.astype(np.float32) if a.dtype == np.float64 else a, (table, descents)
+    )
+    given, (trajectory, constant, start) = trajectory, _float32((trajectory, constant, start))
+    z, first = (repeat(a, "... -> frames ...", frames=frames) for a in (trajectory[-1][None], start[0]))
+    goes_on = np.full(steps, len(start) == 1)
+    start = jnp.broadcast_to(start, (steps, *start.shape[1:]))
+    inputs = table, descents, trajectory[-2::-1], start, goes_on
+    enters, scale = optimisation.enters, jnp.float32(towards(optimisation.enters, guidance))
+    shared, own = (predict, constant, scale, np.bool_(enters == "unconditional")), ((z, first), poses[:, None])
+    mesh = None if devices is None or min(len(devices), frames) == 1 else make_mesh(devices=devices[:frames])
+    if mesh is not None:
+        shared, inputs = jax.device_put((shared, inputs), NamedSharding(mesh, PartitionSpec()))
+        own = jax.device_put(jax.tree.map(lambda a: _filled(a, mesh.size), own), NamedSharding(mesh, FRAMES))
+    (state, poses), found, size = own, [], steps if report is None else 1
+    for begin in range(0, steps, size):
+        some = jax.tree.map(lambda a, k=begin: a[k : k + size], inputs)
+        state, seen = _stretch(process.prediction_type, frames_at_once, mesh, shared, some, (state, poses))
+        found.append(seen)
         if report is not None:
             jax.block_until_ready(state)
-            report(first + size, steps)
+            report(begin + size, steps)
     embeddings, seen = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *found)
-    return Optimised(jnp.swapaxes(embeddings, 0, 1), state[0], jax.tree.map(lambda a: a.mean(1), seen))
+    result = Optimised(jnp.swapaxes(embeddings, 0, 1), state[0], jax.tree.map(lambda a: a.mean(1), seen))
+    if mesh is None:
+        return result
+    result = Optimised(result.embeddings[:, :frames], *jax.tree.map(lambda a: a[:frames], result[1:]))
+    return jax.device_put(result, given.sharding)
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3))
-def _stretch(predict, prediction_type, enters, frames_at_once, numbers, inputs, state):
+FRAMES = PartitionSpec(("data",))
+"""Where frames lie on a mesh: cut along their first axis."""
+
+
+def _float32(tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda a: a.astype(jnp.float32), tree)
+
+
+def _filled(entries: Float[Array, "frames *rest"], multiple: int) -> Float[Array, "filled *rest"]:
+    """The last entry again, until there is a multiple."""
+    return jnp.pad(entries, [(0, -len(entries) % multiple)] + [(0, 0)] * (entries.ndim - 1), mode="edge")
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _stretch(prediction_type, frames_at_once, mesh, shared, inputs, entries):
     """Some timesteps from a state (z, embedding) on: the new one, and (embeddings, seen) [frames, steps, ...]."""
-    constant, guidance, poses = numbers
 
-    def chunk(entries):
-        state, poses = entries
-        prompt = jnp.broadcast_to(constant, state[1].shape)
+    def walk(shared, inputs, entries):
+        return map_chunks(partial(_walk, prediction_type, *shared, inputs), entries, frames_at_once)
 
-        def body(state, inputs):
-            z, last = state
-            step, descent, target, initial = inputs
-            other, told = predict(z, step.t, prompt, poses)
+    if mesh is None:
+        return walk(shared, inputs, entries)
+    everywhere = PartitionSpec()
+    specs = {"in_specs": (everywhere, everywhere, FRAMES), "out_specs": FRAMES}
+    return jax.shard_map(walk, mesh=mesh, check_vma=False, **specs)(shared, inputs, entries)
 
-            def forward(embedding):
-                embedded, seen = predict(z, step.t, embedding, poses)
-                output = combine(enters, embedded.astype(jnp.float32), other.astype(jnp.float32), guidance)
-                x0, eps = x0_eps(prediction_type, output, z, step.signal, step.noise)
-                return DDIM().step(step, z, x0, eps, None)[0], seen
 
-            begin = last if initial is None else jnp.broadcast_to(initial, last.shape)
-            embedding = descend(forward, target, begin, descent)
-            z, seen = forward(embedding)
-            return (z, embedding), (embedding, told if enters == "unconditional" else seen)
+def _walk(prediction_type, predict, constant, scale, sees_constant, inputs, entries):
+    """`_stretch` of some frames side by side."""
+    state, poses = entries
+    prompt = jnp.broadcast_to(constant, state[1].shape)
 
-        state, found = jax.lax.scan(body, state, inputs)
-        return state, jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), found)
+    def body(state, inputs):
+        z, last = state
+        step, descent, target, initial, goes_on = inputs
+        other, told = predict(z, step.t, prompt, poses)
+        other = other.astype(jnp.float32)
 
-    return map_chunks(chunk, (state, poses), frames_at_once)
+        def forward(embedding):
+            embedded, seen = predict(z, step.t, embedding, poses)
+            embedded = embedded.astype(jnp.float32)
+            output = embedded + scale * (other - embedded)
+            x0, eps = x0_eps(prediction_type, output, z, step.signal, step.noise)
+            return DDIM().step(step, z, x0, eps, None)[0], seen
+
+        embedding = descend(forward, target, jnp.where(goes_on, last, initial), descent)
+        z, seen = forward(embedding)
+        # The maps of the prompt's own branch.
+        seen = jax.tree.map(partial(jnp.where, sees_constant), told, seen)
+        return (z, embedding), (embedding, seen)
+
+    state, found = jax.lax.scan(body, state, inputs)
+    return state, jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), found)
 
 
 class Descent(NamedTuple):

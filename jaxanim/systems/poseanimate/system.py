@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from jaxanim.cues.driving import Driving
 from jaxanim.errors import InputError
 from jaxanim.models.shapes import parameter_shapes
-from jaxanim.models.tokenizer import encode
+from jaxanim.models.tokenizer import encode, lost_words
 from jaxanim.systems.base import Grid, Memory, Report, Sampling, System
 from jaxanim.systems.base_model import check_fits, load_base
 from jaxanim.systems.poseanimate import SYSTEM
@@ -76,7 +76,8 @@ def run(
     """Moves `reference` as `driving` says: by its keypoints, prompt and subject; see `animate`.
 
     Raises:
-      InputError: the subject's words are not in the prompt, or the reference's mask is of another size.
+      InputError: the subject's words are not in the prompt, a text is too long, or the reference's mask is of
+        another size.
     """
     told = embed(tokenizer, params, config, driving)
     mask = driving.still.masks
@@ -102,8 +103,14 @@ def run(
 
 
 def embed(tokenizer: Tokenizer, params: PyTree, config: Config, driving: Driving) -> Prompts:
-    """The prompt, what it is guided away from, and where the subject's words are in it."""
+    """The prompt, what it is guided away from, and where the subject's words are in it; float32, whatever the text
+    encoder computes in. InputError where a text is too long or lacks the subject's words."""
+    for name in ("prompt", "negative"):
+        text = getattr(driving, name) or ""
+        if lost := lost_words(tokenizer, text):
+            length = tokenizer.truncation["max_length"]
+            raise InputError(f"{name} is {text!r}: it has more than {length} tokens, and ends before {lost!r}")
     words = subject_tokens(tokenizer, driving.prompt, driving.subject)
     tokens = jnp.asarray(encode(tokenizer, [driving.prompt, driving.negative or ""]))
     text = encode_prompts(params, config, tokens)
-    return Prompts(text[0], text[1], jnp.asarray(words))
+    return Prompts(*text.astype(jnp.float32), jnp.asarray(words))

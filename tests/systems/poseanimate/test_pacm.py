@@ -12,8 +12,9 @@ from jax.tree_util import Partial
 from jaxanim.diffusion.betas import Betas
 from jaxanim.models.controlnet import controlnet_config
 from jaxanim.systems.poseanimate.animate import _Predict
-from jaxanim.systems.poseanimate.pacm import Optimisation, combine, invert, optimise
+from jaxanim.systems.poseanimate.pacm import Optimisation, invert, optimise, towards
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
+from jaxanim.weights import config_in_dtype
 from tests.models import sd_oracle as oracle
 from tests.models.sd_oracle import TINY, diffusers, torch
 
@@ -154,21 +155,20 @@ def test_the_other_reading_of_figure_2(setting):
 
 
 def test_an_embedding_that_is_the_prompt_s_guides_at_scale_1():
-    x = jnp.array([[1.0, -2.0]]).reshape(1, 1, 1, 1, 2)
-    assert combine("unconditional", x, x, 7.5).tolist() == x.tolist()
-    assert combine("unconditional", x, 2 * x, 7.5).tolist() == (8.5 * x).tolist()
-    assert combine("conditional", 2 * x, x, 7.5).tolist() == (8.5 * x).tolist()
+    """And either reading is plain + scale (cond - plain)."""
+    embedded, constant = 2.0, -3.0
+    assert constant + towards("unconditional", 7.5) * (constant - constant) == constant
+    assert embedded + towards("unconditional", 7.5) * (constant - embedded) == embedded + 7.5 * (
+        constant - embedded
+    )
+    assert embedded + towards("conditional", 7.5) * (constant - embedded) == constant + 7.5 * (embedded - constant)
 
 
-def test_side_by_side_equals_one_at_a_time_and_reports(setting, source, frames):
-    told = []
-    alone = ours(
-        setting, source.embeddings[:, 0], setting.poses[1:], frames_at_once=1,
-        report=lambda done, total: told.append((done, total)),
-    )  # fmt: skip
-    chex.assert_trees_all_close(alone.embeddings, frames.embeddings, atol=5e-5)
-    chex.assert_trees_all_close(alone.seen, frames.seen, atol=1e-5)
-    assert told == [(1, 2), (2, 2)]
+def test_side_by_side_equals_one_at_a_time(setting, source, frames):
+    for frame in range(FRAMES):
+        alone = ours(setting, source.embeddings[:, 0], setting.poses[1 + frame : 2 + frame])
+        chex.assert_trees_all_close(alone.embeddings[:, 0], frames.embeddings[:, frame], atol=5e-5)
+        chex.assert_trees_all_close(alone.seen[0], frames.seen[frame], atol=1e-5)
 
 
 def test_early_stopping_is_each_frame_s_own(setting, source):
@@ -208,6 +208,30 @@ def test_the_gradient_is_the_embedding_s_alone(setting, source):
     assert made
     assert sorted(kernel.shape) not in made
     chex.assert_shape(ours(setting, source.embeddings[:, 0], setting.poses[1:]).embeddings, (STEPS, FRAMES, 5, 24))
+
+
+def test_what_the_gradient_keeps_is_a_choice(setting):
+    """And the gradient is the same; in bfloat16 too it is of a float32 embedding."""
+    x, text = (jnp.broadcast_to(a, (1, *a.shape)) for a in (setting.z0[None], setting.text))
+
+    def predict(remat, config=CONFIG):
+        call = Partial(_Predict(config, remat), *setting.predict.args)
+        return lambda embedding: call(x, jnp.int32(1), embedding, setting.poses[:1, None])[0]
+
+    def kept(remat):
+        fn = predict(remat)
+        return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda e: jax.vjp(fn, e)[1], text)))
+
+    def gradient(remat):
+        fn = predict(remat)
+        return jax.jit(jax.grad(lambda e: jnp.square(fn(e)).sum()))(text)
+
+    assert kept("blocks") < kept("products") < kept("none")
+    chex.assert_trees_all_close(gradient("blocks"), gradient("none"), rtol=1e-4, atol=1e-5)
+    half = {name: config_in_dtype(getattr(CONFIG, name), "bfloat16") for name in ("unet", "controlnet")}
+    out, vjp = jax.eval_shape(lambda e: jax.vjp(predict("none", dataclasses.replace(CONFIG, **half)), e), text)
+    assert out.dtype == jnp.bfloat16
+    assert jax.eval_shape(lambda v, o: v(o)[0], vjp, out).dtype == jnp.float32
 
 
 def _equations(jaxpr):

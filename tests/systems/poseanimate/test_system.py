@@ -1,6 +1,7 @@
 """PoseAnimate from an image, words and poses to frames, with networks of no size."""
 
 import dataclasses
+import re
 
 import chex
 import jax
@@ -9,9 +10,8 @@ import numpy as np
 import pytest
 
 from jaxanim.cues.driving import Labels
-from jaxanim.cues.openpose import Keypoints
 from jaxanim.errors import InputError
-from jaxanim.media.images import to_float
+from jaxanim.media.images import to_float, write_png
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import build_word_tokenizer
 from jaxanim.puppets import puppet_clip
@@ -23,9 +23,12 @@ from jaxanim.systems.poseanimate.masks import character_masks, subject_map, subj
 from jaxanim.systems.poseanimate.system import embed, load
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
 from jaxanim.systems.stable_diffusion.system import save
+from jaxanim.weights import save_weights
+from sample.animate import main
+from tests.sample.conftest import write_openpose
 from tests.systems import tiny
 
-SIDE, STEPS, FRAMES = 32, 2, 3
+SIDE, STEPS, FRAMES = 32, 2, 1
 CONFIG = StableDiffusionConfig(
     vae=tiny.FLAT.vae,
     text_encoder=tiny.FLAT.text_encoder,
@@ -33,7 +36,8 @@ CONFIG = StableDiffusionConfig(
     controlnet=tiny.FLAT.controlnet,
     defaults=Sampling(size=(SIDE, SIDE), steps=STEPS, guidance=7.5),
 )
-# Shapes, and steps reported one by one, as in every test: they share their compiled programs.
+# Shapes, and steps reported one by one, as in every test: they share their compiled programs. With one frame beside
+# the source's, the source's optimisation and the frames' are one program too.
 QUICK = {"inner_steps": 1, "transition": 0}
 
 
@@ -134,14 +138,43 @@ def test_frames_are_sampled_together_as_each_alone_where_nothing_is_shared(syste
     prompts, z0, pose = inputs
     options = Options(dcam=False, inner_steps=3, transition=0)
     held = hold(system.params, CONFIG, prompts, z0, pose, None, system.defaults, options, quiet)
-    assert float(jnp.abs(held.embeddings[:, 1] - held.embeddings[:, 3]).max()) > 1e-6
+    assert float(jnp.abs(held.embeddings[:, 1] - held.embeddings[:, 0]).max()) > 1e-6
     given = (system.params, CONFIG, prompts)
     latents = sample_latents(*given, pose, held, system.defaults, options, Memory(), quiet)
     turn = sample_latents(*given, pose, held, system.defaults, options, Memory(guidance_in_turn=True), quiet)
     chex.assert_trees_all_close(turn, latents, atol=1e-4)
-    one = held._replace(embeddings=held.embeddings[:, 2:3], masks=held.masks[2:3])
-    alone = sample_latents(*given, pose[2:3], one, system.defaults, options, Memory(), quiet)
-    chex.assert_trees_all_close(alone[0], latents[2], atol=1e-4)
+    one = held._replace(embeddings=held.embeddings[:, 1:], masks=held.masks[1:])
+    alone = sample_latents(*given, pose[1:], one, system.defaults, options, Memory(), quiet)
+    chex.assert_trees_all_close(alone[0], latents[1], atol=1e-4)
+
+
+def test_kept_embeddings_serve_another_motion(system, inputs, tmp_path):
+    """As if found anew, by the frames' optimisation alone; and only where they belong."""
+    prompts, z0, pose = inputs
+    path = f"{tmp_path}/kept.safetensors"
+
+    def held(pose, told=quiet, prompts=prompts, z0=z0, sampling=system.defaults, **files):
+        options = Options(**QUICK, **files)
+        return hold(system.params, CONFIG, prompts, z0, pose, None, sampling, options, told)
+
+    held(pose, save_embeddings=path)
+    told, other = [], jnp.concatenate([pose[:1], pose[1:, ::-1]])
+    again = held(other, lambda done, total: told.append(done), embeddings=path)
+    chex.assert_trees_all_close(again, held(other), atol=1e-6)
+    assert told == [2 * STEPS + 1, 2 * STEPS + 2]
+
+    longer = dataclasses.replace(system.defaults, steps=3)
+    weaker = dataclasses.replace(system.defaults, guidance=2.0)
+    for message, wrong in {
+        "is for 2 steps, and steps is 3": {"sampling": longer},
+        "another guidance scale": {"sampling": weaker},
+        "another reference": {"z0": z0[::-1]},
+        "another prompt": {"prompts": prompts._replace(prompt=prompts.empty)},
+    }.items():
+        with pytest.raises(InputError, match=message):
+            held(pose, embeddings=path, **wrong)
+    with pytest.raises(InputError, match="'direct', which optimises no embeddings"):
+        Options(inversion="direct", embeddings=path)
 
 
 def test_the_source_s_mask_is_taken_as_given(system, inputs):
@@ -181,34 +214,66 @@ def test_masks_are_where_a_map_is_high():
     assert character_masks(maps, (2, 2), 0.7).tolist() == [[[0, 0], [0, 1]]]
 
 
+@pytest.fixture(scope="module")
+def words(folder, driving, clip):
+    """The program's, of an animation that could be made."""
+    write_png(folder / "reference.png", clip.reference)
+    write_png(folder / "mask.png", np.zeros((16, 24, 3), np.uint8))
+    for name, keypoints in (("motion", driving.keypoints), ("pose", driving.still.keypoints)):
+        write_openpose(folder / name, keypoints.body)
+    few = driving.keypoints.body.copy()
+    few[:, :, [0, *range(3, 18)], 2] = 0
+    write_openpose(folder / "few", few)
+    (folder / "damaged.safetensors").write_bytes(b"not a header")
+    save_weights(folder, {"other": (CONFIG.vae, {"a": np.zeros(2)})}, system="toy", dtype=np.float32)
+    return {
+        "--weights": folder / "base", "--reference": folder / "reference.png", "--motion": folder / "motion",
+        "--reference-motion": folder / "pose", "--prompt": "a woman dances", "--subject": "woman", "--steps": 2,
+        "--out": folder / "result.mp4",
+    }  # fmt: skip
+
+
 BAD = {
-    "subject 'horse'": ({"subject": "horse"}, "word 'horse' is not in the prompt 'a woman dances'"),
-    "subject cut off": (
-        {"prompt": "a a a a a a a woman"}, "word 'woman' is not in the prompt",
-    ),
-    "no prompt": ({"prompt": None}, "prompt"),
+    "subject": ({"--subject": "horse"}, "subject is 'horse': its word 'horse' is not in the prompt 'a woman dances'"),
+    "no subject": ({"--subject": " "}, "subject is ' ': name the words of the prompt for who moves"),
+    "prompt too long": ({"--prompt": "a a a a a a a woman"}, "has more than 8 tokens, and ends before 'a woman'"),
+    "negative too long": ({"--negative": "a a a a a a a quick"}, "negative is 'a a a a a a a quick': it has more"),
+    "mask of another size": ({"--reference-mask": "mask.png"}, "mask.png is 24x16; it should be 32x32, as --reference"),
+    "too few joints": ({"--motion": "few"}, "have 1 limbs of the body in common; at least 2 are needed to align"),
+    "no embeddings": ({"--embeddings": "none.safetensors"}, "embeddings file .*none.safetensors is missing"),
+    "damaged embeddings": ({"--embeddings": "damaged.safetensors"}, "embeddings file .* is cut short or damaged"),
+    "other embeddings": ({"--embeddings": "other.safetensors"}, "holds no trajectory: give one that save_embeddings"),
+    "replaced": ({"--embeddings": "a.safetensors", "--save-embeddings": "a.safetensors"}, "which --embeddings .* is too"),
+    "no such name": ({"--save-embeddings": "a.bin"}, "--save-embeddings is .*a.bin: the name has to end in .safetensors"),
+    "devices": ({"--devices": 99}, "devices is 99: this machine has"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
-def test_bad_words_are_told(system, clip, driving, changes, message):
-    with pytest.raises(InputError, match=message):
-        animate(system, clip, dataclasses.replace(driving, **changes))
+def test_the_program_tells_bad_input_and_writes_nothing(words, folder, capsys, changes, message):
+    before = sorted(folder.rglob("*"))
+    given = {k: folder / v if isinstance(v, str) and (k in PATHS) else v for k, v in changes.items()}
+    argv = [str(word) for pair in (words | given).items() for word in pair]
+    assert main(["--system", "poseanimate", "--size", "32x32", *argv]) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.search(message, last), last
+    assert sorted(folder.rglob("*")) == before
+
+
+PATHS = ("--reference-mask", "--motion", "--embeddings", "--save-embeddings")
 
 
 def test_other_bad_input_is_told(system, folder, clip, driving):
     still = Labels(keypoints=driving.still.keypoints, masks=np.zeros((1, 8, 16), np.uint8))
     with pytest.raises(InputError, match="reference_mask is 16x8; it should be 32x32"):
         animate(system, clip, dataclasses.replace(driving, still=still))
-    body = driving.keypoints.body.copy()
-    body[:, :, 2:] = 0
-    few = Keypoints(body, driving.keypoints.hands, driving.keypoints.face)
-    with pytest.raises(InputError, match="at least 2 are needed to align"):
-        animate(system, clip, dataclasses.replace(driving, keypoints=few))
+    with pytest.raises(InputError, match="prompt"):
+        animate(system, clip, dataclasses.replace(driving, prompt=None))
     with pytest.raises(InputError, match="has no network 'controlnet'"):
         load(folder / "unposed")
     with pytest.raises(InputError, match="wider has a UNet with block_out_channels"):
         load(folder / "base", base=folder / "wider")
-    for wrong in ({"transition": -1}, {"lambda_first": 0.9, "lambda_before": 0.2}, {"mask_threshold": 0.0}):
+    bad = {"transition": -1, "mask_threshold": 0.0, "optimise_at_once": 0, "devices": 0}
+    for wrong in (*({name: value} for name, value in bad.items()), {"lambda_first": 0.9, "lambda_before": 0.2}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             Options(**wrong)
