@@ -123,11 +123,18 @@ def choose_cases(
         needs=systems.entry(config.system).needs,
         shape=config.shape,
     )
+
+    def driver(seed: int) -> int | None:
+        return None if config.driver is None else seed + config.driver
+
     pairs = list(zip(identities, others, strict=True))
     if motions is None:
-        return {str(seed): partial(make, seed, other=other) for seed, other in pairs}
+        return {
+            str(seed): partial(make, seed, other=other, driver=driver(seed), motion=config.motion)
+            for seed, other in pairs
+        }
     return {
-        f"{folder.name}/{seed}": partial(make, seed, other=other, motion=folder)
+        f"{folder.name}/{seed}": partial(make, seed, other=other, driver=driver(seed), motion=folder)
         for folder in motion_folders(motions)
         for seed, other in pairs
     }
@@ -177,6 +184,8 @@ def run_variant(
         "size": config.size,
         "frames": config.frames,
         "kind": config.kind,
+        "driver": config.driver,
+        "motion": config.motion,
         "shape": config.shape,
         "face": config.face,
         "options": options,

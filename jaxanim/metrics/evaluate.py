@@ -16,8 +16,9 @@ from jaxanim.errors import InputError
 from jaxanim.media.files import atomic_path
 from jaxanim.media.images import finished, to_float
 from jaxanim.metrics.image import psnr
+from jaxanim.metrics.landmarks import pose_landmark_distance
 from jaxanim.metrics.report import write_strip
-from jaxanim.metrics.video import compare, summary
+from jaxanim.metrics.video import compare, static_video, summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,9 @@ class Evaluation:
       frames: of each video.
       steps, guidance: None for the system's defaults.
       kind: of character.
+      driver: added to a case's seed, the identity that performs the motion in the driving video in place of the
+        reference's own; None for that. The truth stays the reference's, so that a copied driver is found out.
+      motion: style of the motion, such as "turn"; None for the seed's own.
       shape: of their bodies, see `jaxanim.metrics.puppet_cases.SHAPES`; None for those that trainings know.
       face: weights folder of a face network (`jaxanim.metrics.face`); None measures no faces.
       options: further fields, as a variant's.
@@ -63,6 +67,8 @@ class Evaluation:
     steps: int | None = None
     guidance: float | None = None
     kind: str = "human"
+    driver: int | None = None
+    motion: str | None = None
     shape: str | None = None
     face: str | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -73,9 +79,10 @@ class Evaluation:
 class Case:
     """One video to be made, and the truth about it; pixels uint8.
 
-    `shown` are pictures of the driving. `wrong_reference` shows another identity, to measure how much of the result
-    comes from the reference, and `wrong_driving` is the same motion beside it; `face` and
-    `reference_face` hold the 68 true landmarks of each frame and of the reference.
+    `driver` is the driving video where that shows another identity. `shown` are pictures of the driving.
+    `wrong_reference` shows another identity, to measure how much of the result comes from the reference, and
+    `wrong_driving` is the same motion beside it; `face` and `reference_face` hold the 68 true landmarks of each
+    frame and of the reference, `body` those of the body.
     """
 
     reference: UInt8[np.ndarray, "height width 3"]
@@ -83,9 +90,11 @@ class Case:
     shown: UInt8[np.ndarray, "frames height width 3"]
     truth: UInt8[np.ndarray, "frames height width 3"]
     mask: UInt8[np.ndarray, "frames height width"]
+    driver: UInt8[np.ndarray, "frames height width 3"] | None = None
     wrong_reference: UInt8[np.ndarray, "height width 3"] | None = None
     wrong_driving: Driving | None = None
     face: Float[np.ndarray, "frames 68 3"] | None = None
+    body: Float[np.ndarray, "frames points 3"] | None = None
     reference_face: Float[np.ndarray, "68 3"] | None = None
 
 
@@ -106,8 +115,9 @@ def score(animate: Animate, case: Case, measure: Measure | None = None) -> tuple
     """The metrics of one case (means over its frames, see `compare`), and its videos by name.
 
     With a wrong reference also `psnr_subject_wrong`, the subject's PSNR when animated from that, against the
-    same truth. `measure` adds metrics of its own. `seconds` is the time that animating took, in the first case
-    with compilation.
+    same truth; where another identity drives also `psnr_subject_driver`, the same pixels' PSNR against the driver:
+    a result that copies its driver is nearer to that than to the truth. `measure` adds metrics of its own.
+    `seconds` is the time that animating took, in the first case with compilation.
     """
     started = time.perf_counter()
     result = finished(np.asarray(animate(to_float(case.reference), case.driving)))
@@ -115,6 +125,13 @@ def score(animate: Animate, case: Case, measure: Measure | None = None) -> tuple
     scores = compare(result, case.truth, case.reference, case.mask)
     if measure is not None:
         scores |= measure(result, case)
+    if case.body is not None:
+        still = static_video(case.reference, len(case.truth))
+        scores["plc"], scores["plc_static"] = (
+            pose_landmark_distance(video, case.truth, case.body) for video in (result, still)
+        )
+    if case.driver is not None:
+        scores["psnr_subject_driver"] = psnr(result, case.driver, case.mask)
     videos = [("motion", case.shown), ("result", result), ("truth", case.truth)]
     if case.wrong_reference is not None:
         wrong = finished(np.asarray(animate(to_float(case.wrong_reference), case.wrong_driving or case.driving)))

@@ -123,10 +123,13 @@ def face_cos(
 def measure_faces(network: FaceNetwork) -> Measure:
     """Metrics for `jaxanim.metrics.evaluate.evaluate_cases`, each per frame, nan where no face is seen.
 
-    `face_cos`; and where the network reads states, `mouth_error`, `eyes_error` and `head_error` (yaw and pitch
-    together): how far the state read from the generated face is from the true landmarks' (units of
-    `jaxanim.cues.faces.state`). The same with `_truth` is read from the true frames, the least that this measuring
-    can tell, and with `_static` from the reference's own face, which stays as it is.
+    `face_cos`; FIS and FTS (DirectAnimator, App. A.4), the cosine of each frame's face with the reference's (`fis`)
+    and with the next frame's (`fts`); and where the network reads states, `mouth_error`, `eyes_error` and
+    `head_error` (yaw and pitch together): how far the state read from the generated face is from the true
+    landmarks' (units of `jaxanim.cues.faces.state`). The same with `_truth` is read from the true frames, the least
+    that this measuring can tell, and with `_static` from the reference's own face, which stays as it is. `flc` is
+    the mean error of the state's four numbers, which are lengths over that between the eyes: FLC in its puppet
+    form, for at these sizes no estimator finds 68 landmarks.
     """
 
     def measure(result: UInt8[np.ndarray, "frames height width 3"], case: Case) -> dict[str, np.ndarray]:
@@ -134,11 +137,15 @@ def measure_faces(network: FaceNetwork) -> Measure:
             return {}
         there, cut = seen(case.face), partial(aligned, side=network.side)
         scores = {"face_cos": face_cos(network, result, case.truth, case.face)}
+        embedded = network.embed(cut(result, case.face))
+        scores["fts"] = np.where(there[1:] & there[:-1], cosine(embedded[1:], embedded[:-1]), np.nan)
         faces = {"": cut(result, case.face), "_truth": cut(case.truth, case.face)}
         if case.reference_face is not None and seen(case.reference_face[None])[0]:
             still = cut(case.reference[None], case.reference_face[None])
             faces["_static"] = np.repeat(still, len(case.face), 0)
-            similar = cosine(network.embed(faces["_static"]), network.embed(faces["_truth"]))
+            own = network.embed(faces["_static"])
+            scores["fis"] = np.where(there, cosine(embedded, own), np.nan)
+            similar = cosine(own, network.embed(faces["_truth"]))
             scores["face_cos_static"] = np.where(there, similar, np.nan)
         if not isinstance(network, PuppetFaceNetwork):
             return scores
@@ -147,6 +154,7 @@ def measure_faces(network: FaceNetwork) -> Measure:
             error = np.where(there[:, None], np.abs(network.read_state(crops) - true), np.nan)
             by_name = dict(zip(STATES, error.T, strict=True))
             scores[f"mouth_error{suffix}"], scores[f"eyes_error{suffix}"] = by_name["mouth"], by_name["eyes"]
+            scores[f"flc{suffix}"] = error.mean(-1)
             scores[f"head_error{suffix}"] = np.hypot(by_name["yaw"], by_name["pitch"])
         return scores
 

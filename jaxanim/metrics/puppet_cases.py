@@ -29,7 +29,8 @@ def puppet_case(
     kind: str = "human",
     needs: Needs = Needs(cues=(DENSEPOSE,)),
     shape: str | None = None,
-    motion: Path | None = None,
+    motion: Path | str | None = None,
+    driver: int | None = None,
     other: int | None = None,
 ) -> Case:
     """Puppet `seed` before a still camera, performing its own motion or a captured one.
@@ -41,20 +42,27 @@ def puppet_case(
       needs: of the system that is to be driven.
       shape: a name of SHAPES gives the character a body such as no training has seen; "unusual" one of them,
         chosen by the seed.
-      motion: a folder of OpenPose JSON files, fitted to the character's proportions.
+      motion: a folder of OpenPose JSON files, fitted to the character's proportions, or the name of a style.
+      driver: seed of another identity that performs the same motion in the driving video.
       other: seed of the identity whose reference serves as the wrong one.
     """
     if kind == "any":
         kind = KINDS[seed % len(KINDS)]
     character = reshaped(make_character(seed, kind), shape)
     captured = None
-    if motion is not None:
+    if isinstance(motion, str):
+        captured = motion
+    elif motion is not None:
         captured = motion_from_openpose(motion, character)
         frames = min(frames, captured.frames)
     clip = puppet_clip(seed, frames, size, kind, captured, character=character)
     if needs.first_frame:
         clip = starting_at_its_reference(clip)
-    driving = driving_of(clip)
+    driving, acted = driving_of(clip), None
+    if driver is not None:
+        actor = make_character(driver, kind)
+        acted = puppet_clip(seed, frames, size, kind, captured, reference=False, character=actor)
+        driving = dataclasses.replace(driving, **vars(labels_of(acted)))
     if lacking := needs.lacking(driving):
         known = "" if driving.keypoints else ", for it has no human keypoints to draw"
         raise InputError(f"a {kind} cannot drive what needs {' and '.join(lacking)}{known}")
@@ -67,9 +75,11 @@ def puppet_case(
         needs.show(driving, size),
         clip.frames,
         clip.mask,
+        driver=acted and acted.frames,
         wrong_reference=wrong and wrong.reference,
         wrong_driving=wrong and dataclasses.replace(driving, still=labels_of(wrong.reference_clip)),
         face=clip.keypoints.face[:, 0],
+        body=clip.keypoints.body[:, 0] if (clip.keypoints.body[..., 2] > 0).any() else None,
         reference_face=clip.reference_clip.keypoints.face[0, 0],
     )
 

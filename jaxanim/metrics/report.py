@@ -22,6 +22,16 @@ COLUMNS = {
     "temporal": lambda row: row["temporal_error"],
     "still": lambda row: row["temporal_error_static"],
 }
+# Shown where there is any of it.
+FURTHER_COLUMNS = {
+    "driver": lambda row: row.get("psnr_subject_driver"),
+    "PLC": lambda row: row.get("plc"),
+    "(static)    ": lambda row: row.get("plc_static"),
+    "FIS": lambda row: row.get("fis"),
+    "FTS": lambda row: row.get("fts"),
+    "FLC": lambda row: row.get("flc"),
+    "(static)     ": lambda row: row.get("flc_static"),
+}
 # Shown where the evaluation has measured faces.
 FACE_COLUMNS = {
     "face-cos": lambda row: row.get("face_cos"),
@@ -38,6 +48,10 @@ subject, static, wrong: PSNR (dB) inside the true body mask, of the result, of t
 the result from another identity's reference; gain, margin: subject minus static, subject minus wrong
 frame, ssim: of the whole frame, s-ssim: of the reference repeated; temporal, still: error of the change between
 frames (levels of 255), of the result and of the reference repeated"""
+FURTHER_LEGEND = """
+driver: PSNR of the result against another identity that drives it, where the true body is: a copy of its driver has
+more there than in subject; PLC: distance of body landmarks from the truth over the person's height (see
+jaxanim.metrics.landmarks); FIS, FTS, FLC: see jaxanim.metrics.face"""
 FACE_LEGEND = """
 face-cos: cosine similarity of the result's and the true face's embedding; mouth, eyes, head: how far what the
 face does, read from the result, is from the truth (see jaxanim.metrics.face; smaller is better); (static): the
@@ -47,14 +61,21 @@ same of the reference's own face"""
 def results_table(rows: Mapping[str, Mapping[str, float | None]], label: str) -> str:
     """Metrics by name as text, a row each, with the columns that `legend` explains; `label` heads the names."""
     faces = any(column(row) is not None for row in rows.values() for column in FACE_COLUMNS.values())
-    columns = COLUMNS | FACE_COLUMNS if faces else COLUMNS
+    further = {
+        name: column
+        for name, column in FURTHER_COLUMNS.items()
+        if any(column(row) is not None for row in rows.values())
+    }
+    columns = COLUMNS | further | (FACE_COLUMNS if faces else {})
     lines = [[name, *(number(column(row)) for column in columns.values())] for name, row in rows.items()]
     return align([[label, *columns], *lines])
 
 
 def legend(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """What the columns of `results_table` mean."""
-    return LEGEND + (FACE_LEGEND if any("face_cos" in row for row in rows.values()) else "")
+    further = any("plc" in row for row in rows.values())
+    faces = any("face_cos" in row for row in rows.values())
+    return LEGEND + (FURTHER_LEGEND if further else "") + (FACE_LEGEND if faces else "")
 
 
 def write_strip(

@@ -62,7 +62,9 @@ def test_face_cos_looks_at_the_face_alone_and_skips_hidden_ones(case):
 
 
 def test_scores_and_columns_of_an_evaluation(case):
-    row, _ = score(lambda reference, driving: np.broadcast_to(reference, case.truth.shape), case, measure_faces(MeanColour()))
+    row, _ = score(
+        lambda reference, driving: np.broadcast_to(reference, case.truth.shape), case, measure_faces(MeanColour())
+    )
     assert -1 <= row["face_cos"] <= 1
     lines = results_table({"a": row}, "case").splitlines()
     static = "(static)"
@@ -96,9 +98,19 @@ def test_a_puppet_network_reads_states_from_pictures(network, case):
     np.testing.assert_allclose(static["face_cos_static"][first], 1.0, atol=1e-6)
     eyes = network.read_state(aligned(case.truth[first][None], case.face[first][None], 16))[0, 1]
     np.testing.assert_allclose(static["eyes_error_static"][there], np.abs(eyes - true[:, 1]), atol=1e-5)
-    assert set(static) == {"face_cos", "face_cos_static"} | {
-        f"{name}_error{suffix}" for name in ("mouth", "eyes", "head") for suffix in ("", "_truth", "_static")
+    assert set(static) == {"face_cos", "face_cos_static", "fis", "fts"} | {
+        f"{name}{suffix}"
+        for name in ("mouth_error", "eyes_error", "head_error", "flc")
+        for suffix in ("", "_truth", "_static")
     }
+    # The true frames' own faces beside the reference, which is the first of them, and beside each other.
+    embedded = network.embed(aligned(case.truth, case.face, 16)).astype(np.float64)
+    np.testing.assert_allclose(static["fis"][there], embedded[there] @ embedded[first], atol=1e-5)
+    assert len(static["fts"]) == len(case.truth) - 1
+    pairs = there[1:] & there[:-1]
+    np.testing.assert_allclose(static["fts"][pairs], (embedded[1:] * embedded[:-1]).sum(-1)[pairs], atol=1e-5)
+    read = network.read_state(aligned(case.truth, case.face, 16))[there]
+    np.testing.assert_allclose(static["flc"][there], np.abs(read - true).mean(-1), atol=1e-5)
     hidden = dataclasses.replace(still, reference_face=np.zeros((68, 3)))
     assert not any(name.endswith("_static") for name in measure_faces(network)(case.truth, hidden))
     assert measure_faces(network)(case.truth, dataclasses.replace(case, face=None)) == {}

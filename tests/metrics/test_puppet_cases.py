@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jaxanim.cues import openpose
-from jaxanim.cues.driving import DENSEPOSE, OPENPOSE, Needs
+from jaxanim.cues.driving import DENSEPOSE, OPENPOSE, VIDEO, Needs
 from jaxanim.errors import InputError
+from jaxanim.metrics.evaluate import score
 from jaxanim.metrics.puppet_cases import SHAPES, puppet_case, reshaped
 from jaxanim.puppets import make_character, puppet_clip
 
@@ -54,3 +55,33 @@ def test_unusual_is_one_of_them_and_unknown_shapes_are_named():
         reshaped(person, "round")
     with pytest.raises(InputError, match="shape is 'stout' for a fish"):
         reshaped(make_character(3, "fish"), "stout")
+
+
+def test_another_identity_drives_the_same_motion():
+    own = puppet_case(950_001, frames=3, size=SIZE, needs=Needs((VIDEO,)))
+    probe = puppet_case(950_001, frames=3, size=SIZE, needs=Needs((VIDEO,)), driver=970_001)
+    np.testing.assert_array_equal(probe.truth, own.truth)
+    np.testing.assert_array_equal(probe.reference, own.reference)
+    np.testing.assert_array_equal(probe.driver, probe.shown)
+    np.testing.assert_array_equal(probe.driving.pictures["video"], probe.driver)
+    np.testing.assert_array_equal(probe.driving.still.masks, own.driving.still.masks)
+    assert (probe.driver != own.truth).any(-1)[own.mask > 0].mean() > 0.5
+    assert own.driver is None
+
+    def copied(reference, driving):
+        return driving.pictures["video"] / np.float32(127.5) - 1
+
+    def known(reference, driving):
+        return own.truth / np.float32(127.5) - 1
+
+    copy, truth = (score(animate, probe)[0] for animate in (copied, known))
+    assert copy["psnr_subject_driver"] is None  # infinite
+    assert copy["psnr_subject"] < 25
+    assert truth["psnr_subject"] is None
+    assert truth["psnr_subject_driver"] == copy["psnr_subject"]
+    assert truth["plc"] == 0 < truth["plc_static"]
+
+
+def test_a_motion_can_be_named():
+    turned = puppet_case(950_001, frames=3, size=SIZE, motion="turn")
+    np.testing.assert_array_equal(turned.truth, puppet_clip(950_001, 3, SIZE, motion="turn").frames)
