@@ -11,7 +11,7 @@ from jaxanim.systems.directanimator.pairs import PuppetPairs
 # A tenth of the paper's frame: a limb is then some 4 pixels wide, and a token 16.
 CUES = CueOptions(cut_off=12.0, grid=8)
 VIDEO_VAE = CogVideoXVAEConfig(
-    latent_channels=8, block_out_channels=(32, 48, 64, 64), layers_per_block=1, norm_num_groups=8,
+    latent_channels=8, block_out_channels=(16, 32, 48, 48), layers_per_block=1, norm_num_groups=8,
     scaling_factor=1.0, invert_scale_latents=False,
 )  # fmt: skip
 # Of 12 blocks the paper's D, 10 of 42, is the third.
