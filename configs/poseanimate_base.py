@@ -3,6 +3,8 @@
   python -m train.run configs/poseanimate_base.py
 
 PoseAnimate itself trains nothing. Its inversion needs a base that samples well in 20 to 50 steps under guidance.
+Stopped at step 471 of 2000, after 67 minutes on two shared cores, loss 0.66 and still falling. weights/poseanimate
+is the `base` that the run leaves in its weights, with the ControlNet beside it.
 """
 
 import dataclasses
@@ -23,10 +25,10 @@ config = dataclasses.replace(
         objective=Objective(timestep_power=1.0, weigh_pixels=True),
     ),
     thaw=r"^(unet|text_encoder)/",
-    steps=12000,
+    steps=2000,
     batch_size=32,
     learning_rate=1e-3,
-    ema_decay=0.999,
-    save_every=1000,
-    sheet_every=4000,
+    ema_decay=0.995,
+    save_every=100,
+    sheet_every=500,
 )

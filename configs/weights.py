@@ -4,7 +4,8 @@
 
 Some 14 hours on two shared cores. The results of the last runs are what weights/ holds: `weights/magicanimate` is
 runs/pixels_2/weights, `weights/magicpose` is made of runs/magicpose_stage2 by `train.parts`, `weights/base` has
-the UNet of runs/base, and `weights/face` is runs/face/weights.
+the UNet of runs/base, `weights/face` is runs/face/weights, and `weights/poseanimate` is the base that
+runs/poseanimate_base leaves, with its ControlNet.
 
 What is rebuilt is not what ships to the bit. The base and the first runs of stage 1 were trained in pieces: the
 base by an unweighted loss for its first 1700 steps, the first run of stage 1 on the base of that moment, and the
@@ -95,4 +96,8 @@ RUNS = (
     )),
     Run("magicpose_stage1", "magicpose_stage1"),
     Run("magicpose_stage2", "magicpose_stage2"),
+    # What PoseAnimate inverts.
+    Run("poseanimate_base", "poseanimate_base", (
+        "task.base=runs/base/weights", "task.controlnet=runs/magicpose_stage2/weights",
+    )),
 )  # fmt: skip
