@@ -43,5 +43,5 @@ MODEL = PoseAnythingConfig(
     diffusion=Flow(shift=3.0),
     defaults=Sampling(size=(64, 64), steps=20, guidance=1.0, fps=25, window=17, overlap=0),
 )
-CLIPS = SkeletonClips(seeds=(0, 2100), frames=17, size=(64, 64))
+CLIPS = SkeletonClips(seeds=(0, 1050), frames=17, size=(64, 64))
 HELD_OUT = SkeletonClips(seeds=(900_000, 28), frames=17, size=(64, 64))

@@ -17,7 +17,7 @@ config = Experiment(
         stage=1,
         vae="runs/poseanything_vae/weights",
         model=MODEL,
-        clips=dataclasses.replace(CLIPS, kinds=("human",)),
+        clips=dataclasses.replace(CLIPS, kinds=("human",), seeds=(0, 200)),
         drop_pose=0.05,
     ),
     thaw=r"^text_encoder/",

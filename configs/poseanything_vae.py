@@ -8,13 +8,22 @@ Frames that are later than any it learnt from come out in other colours (18 dB, 
 second goes on with whole clips.
 """
 
+import dataclasses
+
 from configs.poseanything_models import CLIPS, HELD_OUT, VAE
 from jaxanim.systems.poseanything.autoencoder_task import WanVAETask
 from jaxanim.training.experiment import Experiment
 
 config = Experiment(
     name="poseanything_vae",
-    task=WanVAETask(VAE, CLIPS, HELD_OUT, frames=17, crop=64, start="runs/poseanything_vae_short/weights"),
+    task=WanVAETask(
+        VAE,
+        dataclasses.replace(CLIPS, seeds=(0, 2100)),
+        HELD_OUT,
+        frames=17,
+        crop=64,
+        start="runs/poseanything_vae_short/weights",
+    ),
     steps=1500,
     batch_size=4,
     optimizer="muon",
