@@ -20,7 +20,7 @@ from jaxanim.media.outputs import check_outputs
 from jaxanim.media.video import MAX_FPS, write_video
 from jaxanim.metrics import compare, summary, table
 from jaxanim.systems.base import Entry, InputFile, Memory, OutputFile, choose
-from sample import inputs, preparing
+from sample import inputs, looking, preparing
 from sample.arguments import Parser, add_fields, add_memory_options, files, number, run, said, size, whole
 from sample.driving import add_needs, open_motion, read_driving
 
@@ -70,6 +70,7 @@ def parser(entry: Entry) -> Parser:
     add_needs(options, entry.needs)
     add_fields(options, entry.module.Options, f"of {entry.title}")
     preparing.add_options(options, masks=False)
+    looking.add_options(options, entry.needs)
     add_memory_options(options)
     return options
 
@@ -97,7 +98,7 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
     given = ("reference", "motion", "base", "truth", "reference_motion", "reference_mask", "models")
     reads = {f"--{name.replace('_', '-')}": getattr(options, name, None) for name in given}
     reads |= {"--weights": weights, "--mask": options.mask or inputs.mask_beside(options.truth)}
-    reads |= files(options, entry.module.Options, InputFile)
+    reads |= files(options, entry.module.Options, InputFile) | looking.reads(options, entry.needs)
     out, sheet = inputs.output_paths(options.out, options.sheet, reads)
     kept = files(options, entry.module.Options, OutputFile)
     kept = {name: inputs.output_path(path, (".safetensors",), name) for name, path in kept.items()}
@@ -117,6 +118,7 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
     driving = read_driving(options, entry.needs, motion, frames, shape, reference.shape[:2], still)
     shown = entry.needs.show(driving, shape)
     reference = resize_and_crop(reference, shape)
+    driving = looking.look(driving, options, entry.needs, reference)
     fps = options.fps or motion.fps or system.defaults.fps
     if watch is not None:
         watch.ready(reference, shown, fps)

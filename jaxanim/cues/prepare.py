@@ -30,6 +30,10 @@ Boxes = Float[np.ndarray, "frames 4"]
 Align = Literal["auto", "pose", "mask", "none"]
 
 
+class NoFace(InputError):
+    """No frame shows a face."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Tools:
     """What looks at pictures; a maker is called when it is first needed, so that nobody needs what he does not use.
@@ -155,7 +159,7 @@ def one_face(
     has its middle in the mask; frames without one take from those around.
 
     Raises:
-      InputError: no frame shows a face.
+      NoFace: no frame shows one.
     """
     chosen = np.zeros((len(each), 4))
     there = np.zeros(len(each), bool)
@@ -177,7 +181,7 @@ def one_face(
             there[k] = True
         chosen[k] = boxes[best]
     if not there.any():
-        raise InputError(f"motion {source} shows no face in any of its {len(each)} frames")
+        raise NoFace(f"motion {source} shows no face in any of its {len(each)} frames")
     if not there.all():
         tell(f"motion {source} shows no face in {int((~there).sum())} of {len(each)} frames: filled from others")
     frames, known = np.arange(len(each)), np.flatnonzero(there)

@@ -14,4 +14,4 @@ system.py    the call that the programs use
 from jaxanim.cues.driving import VIDEO, Needs
 from jaxanim.systems.base import Entry
 
-SYSTEM = Entry("directanimator", "DirectAnimator", needs=Needs(cues=(VIDEO,)))
+SYSTEM = Entry("directanimator", "DirectAnimator", needs=Needs(cues=(VIDEO,), optional=("reference_mask",)))

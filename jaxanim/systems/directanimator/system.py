@@ -29,13 +29,13 @@ class Options:
     Attributes:
       face: drive the face by the face cue.
       location: tell where body and face should be.
-      align: bring the location cue to the reference's place and size (Eqs. 9 to 12).
+      align_location: bring the location cue to the reference's place and size (Eqs. 9 to 12).
       solver: DDIM, or DPM-Solver++ with fresh noise.
     """
 
     face: bool = True
     location: bool = True
-    align: bool = True
+    align_location: bool = True
     solver: Literal["ddim", "dpm"] = "ddim"
 
 
@@ -58,7 +58,8 @@ def run(
     frames = len(driving.pictures["video"])
     if frames > sampling.window:
         raise InputError(f"motion has {frames} frames: these weights make up to {sampling.window}; use --frames")
-    chosen = {name: getattr(options, name) and getattr(config.cues, name) for name in ("face", "location", "align")}
+    asked = {"face": options.face, "location": options.location, "align": options.align_location}
+    chosen = {name: wish and getattr(config.cues, name) for name, wish in asked.items()}
     cues = cue_triplet(driving, driving.still, reference.shape[:2], dataclasses.replace(config.cues, **chosen))
     return animate(
         params, config, reference, cues, key=key, sampling=sampling, solver=options.solver,
