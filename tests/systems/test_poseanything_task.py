@@ -8,16 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxanim.cues.skeleton_drawing import draw_segments
+from jaxanim.cues.skeleton_drawing import draw_segments, segment_masks
 from jaxanim.data.skeletons import SkeletonClips, graph_of
 from jaxanim.diffusion.flow import Flow
 from jaxanim.errors import InputError
+from jaxanim.models.sentencepiece import tokenize
 from jaxanim.models.wan.video import to_latents
 from jaxanim.puppets import KINDS, puppet_clip
 from jaxanim.systems import load
+from jaxanim.systems.poseanything import parts
 from jaxanim.systems.poseanything.autoencoder_task import WanVAETask
 from jaxanim.systems.poseanything.losses import loss
 from jaxanim.systems.poseanything.network import velocity
+from jaxanim.systems.poseanything.sparse import draw_kept
 from jaxanim.systems.poseanything.system import save
 from jaxanim.systems.poseanything.task import PoseAnythingRecipe
 from jaxanim.training.experiment import Experiment
@@ -94,22 +97,39 @@ def test_the_loss_is_rectified_flow_without_the_clean_first_frame():
     np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
-def test_batches_hold_drawn_poses_some_left_out_and_in_stage_3_parts(folders):
-    task = recipe(folders, 3).open()
-    batch = task.batches(Feed(seed=0, batch_size=6))[0]
-    assert batch["latents"].shape == (6, 3, 8, 8, 4)
-    assert batch["poses"].shape == (6, 5, 32, 32, 3)
-    assert batch["parts"].shape == (6, CONFIG.rules.most_parts, 3, 4, 4)
-    elements = [CLIPS[i] for i in range(7)]
-    drawn = [draw_segments(graph_of(e["points"], e["kind"]), (32, 32)) for e in elements]
-    posed = []
-    for poses, parts in zip(batch["poses"], batch["parts"], strict=True):
-        shown = poses.any((1, 2, 3))
-        posed.append(shown.mean())
-        assert any((poses[shown] == d[shown]).all() for d in drawn)
-        # A latent frame without any pose has no part.
-        assert not parts[:, 1][:, ~np.repeat(shown[1:3].any(), 4)].any()
-    assert 0 < np.mean(posed) < 1
+@pytest.mark.parametrize("form", ["released", "exclusive"])
+def test_batches_hold_drawn_poses_some_left_out_and_in_stage_3_parts(folders, form):
+    model = dataclasses.replace(CONFIG, rules=dataclasses.replace(CONFIG.rules, part_form=form))
+    batch = recipe(folders, 3, model=model, drop_pose=0.2).open().batches(Feed(seed=0, batch_size=9))[4]
+    rng = np.random.default_rng([0, 4, 0])
+    for n, index in enumerate(rng.integers(7, size=9)):
+        clip = CLIPS[int(index)]
+        graph, kept = graph_of(clip["points"], clip["kind"]), draw_kept(rng, 5) & (rng.random() >= 0.2)
+        poses = draw_segments(graph, (32, 32))
+        poses[~kept] = 0
+        np.testing.assert_array_equal(batch["poses"][n], poses)
+        drawn = segment_masks(graph, (32, 32))
+        segments = parts.merge_segments(drawn, CONFIG.rules.most_parts, CONFIG.rules.fewest_pixels)
+        masks = parts.part_masks(segments, clip["mask"] > 0)
+        masks[~kept] = 0
+        # Frames 0, 1 and 2, 3 and 4; a token is 8 x 8 pixels.
+        tokens = masks.reshape(5, -1, 4, 8, 4, 8).mean((3, 5))
+        shares = np.stack([tokens[0], (tokens[1] + tokens[2]) / 2, (tokens[3] + tokens[4]) / 2])
+        if form == "released":
+            expected = np.zeros((CONFIG.rules.most_parts, 3, 4, 4), bool)
+            expected[: shares.shape[1]] = (shares > 0).swapaxes(0, 1)
+        else:
+            ids = parts.exclusive_ids(shares)
+            expected = np.where(np.isin(ids, ids[0]), ids, parts.NO_PART)
+        np.testing.assert_array_equal(batch["parts"][n], expected)
+        tokens, words = tokenize(TOKENIZER, [clip["prompt"].item().decode()], CONFIG.rules.prompt_length)
+        np.testing.assert_array_equal(batch["tokens"][n], tokens[0])
+        np.testing.assert_array_equal(batch["words"][n], words[0])
+    assert batch["latents"].shape == (9, 3, 8, 8, 4)
+    assert 0 < batch["poses"].any((2, 3, 4)).mean() < 1
+
+
+def test_stage_2_has_no_parts_and_every_pose_may_be_left_out(folders):
     dropped = recipe(folders, 2, drop_pose=1.0).open().batches(Feed(seed=0, batch_size=2))[0]
     assert not dropped["poses"].any()
     assert "parts" not in dropped
@@ -178,7 +198,9 @@ def test_the_autoencoder_learns_puppets_and_skeletons(tmp_path):
     assert float(metrics["psnr"]) > 0
     task.save(params, tmp_path / "vae")
     config, held = load_weights(tmp_path / "vae")["vae"]
-    chex.assert_trees_all_close(dataclasses.replace(task, start=str(tmp_path / "vae")).init(jax.random.key(0)), held)
+    chex.assert_trees_all_close(
+        dataclasses.replace(task, start=str(tmp_path / "vae")).init(jax.random.key(0)), held
+    )
     latents = np.concatenate(
         [
             to_latents(held, config, jnp.asarray(task.held_out[n]["frames"][:3][None] / 127.5 - 1, jnp.float32))

@@ -115,7 +115,7 @@ def animate(
                 x = sample(denoise(None), config.diffusion, noise, only=slice(0, looked), report=told, **run)
             t = jnp.asarray(config.diffusion.walk(total).t[looked], jnp.float32)
             weight = np.asarray(_look(config, params, x, t, conditions[-1], jnp.asarray(shares > 0)))
-        parts = part_inputs(config.rules.part_form, options.parts, shares, weight)
+        parts = jnp.asarray(token_parts(config.rules.part_form, options.parts, shares, weight))[None]
         told = _told(report, looked, looked + total)
         noise = sample(denoise(parts), config.diffusion, noise, only=slice(0, steps), report=told, **run)
     told = _told(report, looked + steps, looked + total)
@@ -123,8 +123,8 @@ def animate(
     return _decode(params, config, memory.frames_at_once, latents)
 
 
-def part_inputs(form: str, which: str, shares: Shares, weight: np.ndarray | None = None) -> Array:
-    """The parts of every token as the transformer's part module takes them: ids or masks, see `part_attention`.
+def token_parts(form: str, which: str, shares: Shares, weight: np.ndarray | None = None) -> np.ndarray:
+    """The parts of a video's tokens as the part module takes them: ids or masks, see `part_attention`.
 
     Args:
       which: of Options.parts.
@@ -135,14 +135,14 @@ def part_inputs(form: str, which: str, shares: Shares, weight: np.ndarray | None
         masks = masks.any(1, keepdims=True)
     found = None if which != "matched" else match(weight)
     if form == "released":
-        return jnp.asarray(masks if found is None else matched_masks(masks, found)).swapaxes(0, 1)[None]
+        return (masks if found is None else matched_masks(masks, found)).swapaxes(0, 1)
     ids = exclusive_ids(shares)
     if which == "whole":
         ids = np.where(ids == NO_PART, NO_PART, 0).astype(np.int32)
     elif found is not None:
         ids = matched_ids(ids, weight, found)
     # A part that the first frame lacks has nothing to attend to.
-    return jnp.asarray(np.where(np.isin(ids, ids[0]), ids, NO_PART))[None]
+    return np.where(np.isin(ids, ids[0]), ids, NO_PART)
 
 
 def _guidance(params, config, motion, z_p, text, sampling, options):

@@ -94,16 +94,30 @@ def grid_shares(
 
     Raises InputError where the masks do not fit it.
     """
-    frames, segments, height, width = masks.shape
+    frames, _, height, width = masks.shape
     latents, rows, columns = grid
     if frames != 1 + stride * (latents - 1) or height % rows or width % columns:
         raise InputError(
             f"masks are {frames} of {width}x{height}: tokens in a grid of {grid} stand for "
             f"{1 + stride * (latents - 1)} frames whose sides are multiples of {columns} and {rows}"
         )
-    tokens = masks.reshape(frames, segments, rows, height // rows, columns, width // columns).mean((3, 5))
-    later = tokens[1:].reshape(latents - 1, stride, segments, rows, columns).mean(1)
-    return np.concatenate([tokens[:1], later]).astype(np.float32)
+    return latent_shares(frame_shares(masks, (height // rows, width // columns)), stride)
+
+
+def frame_shares(masks: Segments, cell: tuple[int, int]) -> Float[np.ndarray, "frames segments rows columns"]:
+    """The share of each cell's pixels, `cell` = (height, width) of them, that lie in each part."""
+    frames, segments, height, width = masks.shape
+    rows, columns = height // cell[0], width // cell[1]
+    cells = masks.reshape(frames, segments, rows, cell[0], columns, cell[1])
+    return (cells.sum((3, 5), dtype=np.int32) / (cell[0] * cell[1])).astype(np.float32)
+
+
+def latent_shares(
+    shares: Float[np.ndarray, "frames segments rows columns"], stride: int
+) -> Float[np.ndarray, "latents segments rows columns"]:
+    """Shares of single frames as those of latent frames: the first, and means over `stride` frames after it."""
+    later = shares[1:].reshape(-1, stride, *shares.shape[1:]).mean(1)
+    return np.concatenate([shares[:1], later])
 
 
 def exclusive_ids(

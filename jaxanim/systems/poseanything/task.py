@@ -9,13 +9,14 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, PyTree, UInt8
 from tokenizers import Tokenizer
 
-from jaxanim.cues.skeleton_drawing import draw_segments, segment_masks
+from jaxanim.cues.skeleton_drawing import draw_segments
 from jaxanim.data.batches import Batch
 from jaxanim.data.latents import latent_clips
-from jaxanim.data.skeletons import SkeletonClips, graph_of
+from jaxanim.data.pipeline import cached
+from jaxanim.data.skeletons import SkeletonClips
 from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet, to_float, to_uint8
 from jaxanim.metrics import psnr
@@ -25,11 +26,12 @@ from jaxanim.models.words import word_tokenizer
 from jaxanim.puppets import puppet_clip, vocabulary
 from jaxanim.puppets.driving import driving_of
 from jaxanim.systems.base import Sampling
-from jaxanim.systems.poseanything.animate import Options, part_inputs
+from jaxanim.systems.poseanything.animate import Options, token_parts
 from jaxanim.systems.poseanything.config import PoseAnythingConfig
+from jaxanim.systems.poseanything.drawn import DrawnSkeletons
 from jaxanim.systems.poseanything.losses import loss
 from jaxanim.systems.poseanything.network import PoseMLPConfig
-from jaxanim.systems.poseanything.parts import grid_shares, merge_segments, part_masks
+from jaxanim.systems.poseanything.parts import latent_shares
 from jaxanim.systems.poseanything.sparse import draw_kept
 from jaxanim.systems.poseanything.stages import HUMANS_ALONE, TRAINABLE
 from jaxanim.systems.poseanything.system import embedded, run, save
@@ -138,41 +140,42 @@ class PoseAnythingTask:
         return params
 
     def batches(self, feed: Feed) -> grain.MapDataset:
-        """Whole batches; poses are drawn, and left out (App. F), as they are needed."""
-        clips = latent_clips(self.recipe.clips, self.config.vae, placed(self.held["vae"])).arrays()
+        """Whole batches of clips encoded and drawn once; poses are left out (App. F) as they are taken."""
+        recipe, config = self.recipe, self.config
+        clips = latent_clips(recipe.clips, config.vae, placed(self.held["vae"])).arrays()
+        # The autoencoder's pixels of one token.
+        cell = tuple(config.vae.downscale * side for side in config.transformer.patch_size[1:])
+        drawn = cached(
+            DrawnSkeletons(
+                recipe.clips, cell, config.rules.most_parts, config.rules.fewest_pixels, cached(recipe.clips),
+            )
+        ).arrays()  # fmt: skip
+        prompts = [prompt.decode() for prompt in clips["prompt"]]
+        words = None if self.tokenizer is None else tokenize(self.tokenizer, prompts, config.rules.prompt_length)
 
         def draw(_: np.random.Generator, rng: np.random.Generator) -> Batch:
-            chosen = rng.integers(len(clips["latents"]), size=feed.batch_size)
-            rows = [self._row({name: clips[name][c] for name in clips}, rng) for c in chosen]
-            return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            chosen = rng.integers(len(prompts), size=feed.batch_size)
+            kept = np.stack(
+                [draw_kept(rng, recipe.clips.frames) & (rng.random() >= recipe.drop_pose) for _ in chosen]
+            )
+            poses = drawn["poses"][chosen]
+            poses[~kept] = 0
+            batch = {"latents": clips["latents"][chosen], "poses": poses}
+            if words is not None:
+                batch |= {"tokens": words[0][chosen], "words": words[1][chosen]}
+            if recipe.stage == 3:
+                batch["parts"] = self._parts(drawn["parts"][chosen], kept)
+            return batch
 
         return feed.drawn(draw)
 
-    def _row(self, clip: dict[str, np.ndarray], rng: np.random.Generator) -> Batch:
-        size, frames = self.recipe.clips.size, self.recipe.clips.frames
-        graph = graph_of(clip["points"], clip["kind"])
-        kept = draw_kept(rng, frames) & (rng.random() >= self.recipe.drop_pose)
-        shown = kept[:, None, None, None].astype(np.uint8)
-        row = {"latents": clip["latents"], "poses": draw_segments(graph, size) * shown}
-        if self.tokenizer is not None:
-            tokens, words = tokenize(self.tokenizer, [clip["prompt"].decode()], self.config.rules.prompt_length)
-            row |= {"tokens": tokens[0], "words": words[0]}
-        if self.recipe.stage == 3:
-            row["parts"] = self._parts(graph, clip["mask"] > 0, shown)
-        return row
-
-    def _parts(self, graph, body, shown) -> np.ndarray:
-        """The parts of every token; as many for every clip as the rules allow, so that batches have one shape."""
-        rules, size = self.config.rules, self.recipe.clips.size
-        _, rows, columns = self.config.transformer.patch_size
-        masks = part_masks(merge_segments(segment_masks(graph, size), rules.most_parts, rules.fewest_pixels), body)
-        every, cell = self.config.vae.frames_per_latent, self.config.vae.downscale
-        grid = (1 + (len(masks) - 1) // every, size[0] // (cell * rows), size[1] // (cell * columns))
-        shares = grid_shares(masks * shown, grid, every)
-        parts = np.asarray(part_inputs(rules.part_form, self.recipe.parts, shares))[0]
-        if rules.part_form == "released" and self.recipe.parts == "named":
-            parts = np.pad(parts, ((0, rules.most_parts - len(parts)), *((0, 0),) * 3))
-        return parts
+    def _parts(
+        self, shares: Float[np.ndarray, "b f parts rows columns"], kept: Bool[np.ndarray, "b f"]
+    ) -> np.ndarray:
+        """The parts of every token, from the shares of single frames of which some are kept."""
+        shown, every = shares * kept[:, :, None, None, None], self.config.vae.frames_per_latent
+        form, which = self.config.rules.part_form, self.recipe.parts
+        return np.stack([token_parts(form, which, latent_shares(clip, every)) for clip in shown])
 
     def loss(
         self, params: PyTree, batch: dict[str, Array], key: jax.Array
