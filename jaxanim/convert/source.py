@@ -16,6 +16,8 @@ from jaxanim.tensor_file import LazyTensor, read_tensors
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model", "open_clip_pytorch_model")
 SUFFIXES = (".safetensors", ".bin", ".pth", ".ckpt")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pth", ".pt", ".th")
+# One of several files: the name of the whole, its number, how many there are, its suffix.
+SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +87,16 @@ def _open(path: Path, variant: str | None) -> Source:
     if weights is None:
         raise InputError(f"folder {path} holds no weights file; it should hold one such as {STEMS[0]}.safetensors")
     config = read_json(path / "config.json") if (path / "config.json").is_file() else {}
-    source = _open_shards(weights) if weights.suffix == ".json" else _open_file(weights)
+    if weights.suffix == ".json":
+        source = _open_shards(weights)
+    else:
+        source = _open_set(weights) if SHARD.fullmatch(weights.name) else _open_file(weights)
     return dataclasses.replace(source, path=path, config=config)
 
 
 def find_weights(folder: Path, variant: str | None = None) -> Path | None:
-    """The weights file of one network's folder, or the index of its shards; None where there is none.
+    """The weights file of one network's folder, the index of its shards, or the first of shards that have no index;
+    None where there is none.
 
     Raises InputError where several may be meant, or there is none of the variant.
     """
@@ -115,7 +121,8 @@ def find_weights(folder: Path, variant: str | None = None) -> Path | None:
     if variant is not None and (files or every):
         there = ", ".join(sorted(every)) or "none"
         raise InputError(f"--variant is {variant!r}, of which folder {folder} has no files; its variants: {there}")
-    if len(files) > 1:
+    shards = [SHARD.fullmatch(name) for name in files]
+    if len(files) > 1 and not (all(shards) and len({s.group(1, 3, 4) for s in shards if s}) == 1):
         raise InputError(
             f"folder {folder} holds several weights files: {', '.join(files)}; name the one that is meant"
         )
@@ -180,3 +187,19 @@ def _open_shards(index: Path) -> Source:
     if extra := [key for shard in shards.values() for key in shard if key not in tensors]:
         raise InputError(f"the shards beside {index} hold {extra[0]!r}, of which {index.name} says nothing")
     return Source(index, tensors)
+
+
+def _open_set(first: Path) -> Source:
+    """Shards that no index lists, as their names count them."""
+    whole = SHARD.fullmatch(first.name)
+    assert whole is not None
+    tensors: dict[str, LazyTensor] = {}
+    for number in range(1, int(whole[3]) + 1):
+        shard = first.parent / f"{whole[1]}-{number:05d}-of-{whole[3]}{whole[4]}"
+        if not shard.is_file():
+            raise InputError(f"shard {shard} is missing; {first.name} is one of {int(whole[3])}")
+        held = _open_file(shard).tensors
+        if twice := held.keys() & tensors.keys():
+            raise InputError(f"shard {shard} holds {min(twice)}, which a shard before it holds too")
+        tensors |= held
+    return Source(first.parent, tensors)

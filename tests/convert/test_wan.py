@@ -100,17 +100,17 @@ def converted(src, out):
     return config, params
 
 
-def shards(folder, state, at_once=20):
-    """The state as safetensors shards with their index, as released."""
+def shards(folder, state, at_once=20, stem="diffusion_pytorch_model"):
+    """The state as safetensors shards with their index."""
     folder.mkdir()
     names = list(state)
     groups = [names[i : i + at_once] for i in range(0, len(names), at_once)]
     places = {}
     for i, group in enumerate(groups):
-        file = f"diffusion_pytorch_model-{i + 1:05d}-of-{len(groups):05d}.safetensors"
+        file = f"{stem}-{i + 1:05d}-of-{len(groups):05d}.safetensors"
         layouts.save({name: state[name] for name in group}, folder / file)
         places |= dict.fromkeys(group, file)
-    (folder / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (folder / f"{stem}.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
     return folder
 
 
@@ -164,7 +164,10 @@ def test_pose_anything_s_shards(tmp_path, state):
         ):
             extra[f"blocks.{i}.{name}"] = torch.randn(128, generator=rng)
     theirs = official(state) | extra
-    config, params = converted(shards(tmp_path / "shards", theirs), tmp_path / "out")
+    # As released: the shards have no index.
+    src = shards(tmp_path / "shards", theirs, stem="model")
+    (src / "model.safetensors.index.json").unlink()
+    config, params = converted(src, tmp_path / "out")
     assert config == dataclasses.replace(CONFIG, in_channels=10, part_attention=True)
     ours = layouts.flat(params)
     assert len(ours) == len(layouts.flat(wan_oracle.stacked({k: v.numpy() for k, v in state.items()}))) + 12
@@ -228,3 +231,24 @@ def test_shards_of_another_model(tmp_path, state, capsys, change, sentence):
     assert re.search(sentence, error), error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_shards_without_an_index_have_to_be_all_there(tmp_path, state, capsys):
+    src = shards(tmp_path / "shards", official(state), stem="model")
+    (src / "model.safetensors.index.json").unlink()
+    files = sorted(src.iterdir())
+
+    def refused(sentence):
+        assert main([str(src), str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err
+        assert re.search(sentence, error), error
+        assert not (tmp_path / "out").exists()
+
+    second = files[1].read_bytes()
+    files[1].unlink()
+    refused(rf"shard .*{files[1].name} is missing; {files[0].name} is one of {len(files)}")
+    files[1].write_bytes(files[0].read_bytes())
+    refused("which a shard before it holds too")
+    files[1].write_bytes(second)
+    (src / "other.safetensors").write_bytes(second)
+    refused("several weights files")
