@@ -1,8 +1,10 @@
-"""PyTorch's zip files (`torch.save` since 1.6), read without PyTorch and without running what they hold.
+"""PyTorch's files (`torch.save`), read without PyTorch and without running what they hold.
 
-Such a file is a zip archive, stored without compression: `*/data.pkl` is a pickle of everything but the numbers,
-in which a tensor is a call of `torch._utils._rebuild_tensor_v2` on a storage, and `*/data/KEY` holds the bytes of
-storage KEY. Here the calls make `LazyTensor`s, and nothing that is not in the tables below is ever looked up.
+Since 1.6 such a file is a zip archive, stored without compression: `*/data.pkl` is a pickle of everything but the
+numbers, in which a tensor is a call of `torch._utils._rebuild_tensor_v2` on a storage, and `*/data/KEY` holds the
+bytes of storage KEY. Before, it was five pickles in a row, a magic number, the protocol, the machine's byte order,
+everything but the numbers, and the storages' keys, and after them each storage: its length in eight bytes, then its
+bytes. Here the calls make `LazyTensor`s, and nothing that is not in the tables below is ever looked up.
 """
 
 import collections
@@ -39,6 +41,8 @@ BYSTANDERS = re.compile(
     r"|(builtins|__builtin__)\.(set|frozenset|dict|list|tuple|int|float|complex|bool|str|bytes|bytearray|slice|object)"
 )
 RECORD_HEADER = struct.Struct("<4s22xHH")
+# What files from before PyTorch 1.6 begin with.
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 class Refused(Exception):
@@ -66,18 +70,17 @@ def read_torch(path: Path) -> tuple[dict[str, LazyTensor], list[str]]:
 
     The state dict may be the file's top level or its entry "state_dict", "model_state_dict" or "module".
 
-    Raises InputError, naming the file, where it is cut short, damaged, of PyTorch's format from before 1.6, holds
-    no tensors, or holds a pickle that would run code.
+    Raises InputError, naming the file, where it is cut short, damaged, holds no tensors, or holds a pickle that
+    would run code.
     """
-    with path.open("rb") as file:
-        if file.read(1) == b"\x80":
-            raise InputError(
-                f"checkpoint {path} is in PyTorch's format from before version 1.6, which cannot be read without "
-                "running it; save it again with torch.save of a newer version, or take the .safetensors file"
-            )
     try:
-        with zipfile.ZipFile(path) as archive:
-            root = unpickle(path, archive)
+        with path.open("rb") as file:
+            old = file.read(1) == b"\x80"
+        if old:
+            root = _unpickle_old(path)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                root = unpickle(path, archive)
     except Refused as error:
         raise InputError(
             f"checkpoint {path} holds a pickle that asks for {error}, which could run code; nothing of it was run: "
@@ -135,6 +138,40 @@ def unpickle(path: Path, archive: zipfile.ZipFile, others: Mapping[str, type] | 
         return _Unpickler(file, storage, others or {}).load()
 
 
+def _unpickle_old(path: Path) -> Any:
+    """What a file from before PyTorch 1.6 holds. Where its storages lie is known after a first reading."""
+    places: dict[str, tuple[int, int]] = {}
+    used: dict[str, tuple[np.dtype, int]] = {}
+
+    def storage(key: str, dtype: np.dtype, count: int) -> Storage:
+        used[key] = dtype, count
+        offset, there = places.get(key, (0, count))
+        if there != count:
+            raise ValueError(f"storage {key} has {there} values, not {count}")
+        return Storage(path, offset, dtype, count)
+
+    with path.open("rb") as file:
+
+        def load() -> Any:
+            return _Unpickler(file, storage, {}).load()
+
+        if load() != MAGIC or load() != PROTOCOL:
+            raise ValueError("it does not begin with PyTorch's magic number and protocol 1001")
+        if load().get("little_endian") is not True:
+            raise InputError(f"checkpoint {path} is big-endian; only little-endian files can be read")
+        start = file.tell()
+        load()
+        for key in load():
+            dtype, count = used[key]
+            (length,) = struct.unpack("<q", file.read(8))
+            places[key] = file.tell(), length
+            if file.tell() + count * dtype.itemsize > path.stat().st_size:
+                raise ValueError(f"storage {key} ends behind the file's end")
+            file.seek(length * dtype.itemsize, 1)
+        file.seek(start)
+        return load()
+
+
 def _data_offset(path: Path, record: zipfile.ZipInfo) -> int:
     with path.open("rb") as file:
         file.seek(record.header_offset)
@@ -155,6 +192,7 @@ class _Unpickler(pickle.Unpickler):
         self._types = {f"torch.{name}": type(name, (), {"dtype": dtype}) for name, dtype in STORAGES.items()}
         self._calls = {
             "torch._utils._rebuild_tensor_v2": lambda *args: _tensor(*args[:4]),
+            "torch._utils._rebuild_tensor": lambda *args: _tensor(*args[:4]),
             "torch._utils._rebuild_parameter": lambda data, *_: data,
             "collections.OrderedDict": type("OrderedDict", (collections.OrderedDict,), {}),
             **others,
@@ -170,9 +208,11 @@ class _Unpickler(pickle.Unpickler):
         raise Refused(full)
 
     def persistent_load(self, pid: Any) -> Storage:
-        kind, storage_type, key, _, count = pid
+        kind, storage_type, key, _, count, *view = pid
         if kind != "storage" or storage_type not in self._types.values():
             raise Refused(f"the storage type {storage_type!r}")
+        if any(part is not None for part in view):
+            raise ValueError(f"storage {key} is a view of another one, as PyTorch wrote them before 0.4")
         return self._storage(key, storage_type.dtype, count)
 
 

@@ -41,9 +41,7 @@ class Sam2Masks:
             raise InputError(f"masks' network {folder} cannot be read as SAM 2 for video: {error}") from None
         if info["missing_keys"]:
             missing = min(info["missing_keys"])
-            raise InputError(
-                f"masks' network {folder} lacks {missing}: it is no SAM 2 for video"
-            )
+            raise InputError(f"masks' network {folder} lacks {missing}: it is no SAM 2 for video")
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._model = model.to(self._device).eval()
         self.identity = f"sam2 {file_hash(Path(folder))}"

@@ -70,5 +70,3 @@ def _nearest(pixels: UInt8[np.ndarray, "pixels 3"], book: np.ndarray) -> tuple[n
     colors, back = np.unique(pixels, axis=0, return_inverse=True)
     apart = np.abs(colors[:, None].astype(np.int16) - book[None]).max(-1)
     return (apart.min(1) <= _NEAR)[back.ravel()], apart.argmin(1)[back.ravel()]
-
-

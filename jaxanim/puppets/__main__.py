@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", required=True, help="whole number, 0 or more")
     parser.add_argument("--character", default="human", metavar="KIND", help=f"one of {', '.join(KINDS)} (human)")
     parser.add_argument(
-        "--motion", metavar="NAME|PATH",
+        "--motion",
+        metavar="NAME|PATH",
         help="a motion of the kind, or OpenPose JSON: a folder of files in number order, or one with all frames",
     )
     parser.add_argument("--frames", help="number of frames at 25 a second (48, or all of a folder's)")

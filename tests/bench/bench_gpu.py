@@ -113,7 +113,10 @@ class Bench:
     def card(self):
         """The rates by which everything else is measured."""
         side, length = (256, 2**16) if self.tiny else (8192, 2**29)
-        a, b = (jnp.asarray(x, jnp.bfloat16) for x in np.random.default_rng(0).standard_normal((2, side, side), np.float32))
+        a, b = (
+            jnp.asarray(x, jnp.bfloat16)
+            for x in np.random.default_rng(0).standard_normal((2, side, side), np.float32)
+        )
         x, one = jnp.zeros(length, jnp.bfloat16), jnp.bfloat16(1)
         ta, tb, tx = (torch.from_numpy(np.array(v, np.float32)).to(self.device, torch.bfloat16) for v in (a, b, x))
         product, add = jax.jit(jnp.matmul), jax.jit(jnp.add)
@@ -188,9 +191,15 @@ class Bench:
         self.compare(
             "cogvideox layer",
             net,
-            [torch.from_numpy(np.moveaxis(np.array(x), -1, 2).copy()), torch.tensor([501.0]), sd_oracle.to_torch(text)],
+            [
+                torch.from_numpy(np.moveaxis(np.array(x), -1, 2).copy()),
+                torch.tensor([501.0]),
+                sd_oracle.to_torch(text),
+            ],
             lambda out: np.moveaxis(out.detach().numpy(), 2, -1),
-            lambda p, x, text: CogVideoXTransformer(config).apply({"params": p}, x, text, jnp.array([501.0])).sample,
+            lambda p, x, text: (
+                CogVideoXTransformer(config).apply({"params": p}, x, text, jnp.array([501.0])).sample
+            ),
             (jax.tree.map(half, params), half(x), half(text)),
             call=call,
         )
@@ -248,6 +257,7 @@ class Bench:
                     report[f"{name}, error"] = str(error)[:300]
 
         with torch.inference_mode():
+
             def run():
                 return call(net, *inputs).sample
 

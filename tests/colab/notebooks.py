@@ -39,7 +39,11 @@ def run(name, monkeypatch, **settings):
     """(the names that the notebook has made, what it has displayed); every setting has to be one of its own."""
     shown = []
     display = types.ModuleType("IPython.display")
-    display.Image, display.Video, display.display = type("Image", (Shown,), {}), type("Video", (Shown,), {}), shown.append
+    display.Image, display.Video, display.display = (
+        type("Image", (Shown,), {}),
+        type("Video", (Shown,), {}),
+        shown.append,
+    )
     ipython = types.ModuleType("IPython")
     ipython.version_info, ipython.get_ipython = (9, 0), lambda: None  # which matplotlib asks for
     monkeypatch.setitem(sys.modules, "IPython", ipython)

@@ -64,8 +64,18 @@ def test_training(monkeypatch, tmp_path, capsys):
     """From weights whose networks compile in seconds."""
     text = dataclasses.replace(FLAT.text_encoder, max_position_embeddings=32)
     sizes = dataclasses.replace(FLAT, text_encoder=text)
-    save(tiny(sizes=sizes).params, sizes, load_tokenizer(ROOT / "weights/magicanimate/tokenizer"), tmp_path / "start")
-    small = {"SIZE": (32, 32), "FRAMES": 2, "BATCH": 1, "STEPS": 2, "LOG": 1, "SHEET": 0, "PUPPETS": range(100, 102)}
+    save(
+        tiny(sizes=sizes).params, sizes, load_tokenizer(ROOT / "weights/magicanimate/tokenizer"), tmp_path / "start"
+    )
+    small = {
+        "SIZE": (32, 32),
+        "FRAMES": 2,
+        "BATCH": 1,
+        "STEPS": 2,
+        "LOG": 1,
+        "SHEET": 0,
+        "PUPPETS": range(100, 102),
+    }
     names, shown = run("training", monkeypatch, OUT=str(tmp_path), START=str(tmp_path / "start"), **small)
     assert "2 videos" in capsys.readouterr().out
     assert names["losses"][0] == names["others"][0]

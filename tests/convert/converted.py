@@ -16,5 +16,7 @@ def convert(state, json=None):
     arrays = {key: value.detach().numpy() if hasattr(value, "detach") else value for key, value in state.items()}
     (part,) = find_parts(Source(Path("memory"), held(arrays.items()), json or {}))
     plan = make_plan(part.network, part.config, (part,), None)
-    params = unflatten_dict({tuple(path.split("/")): jnp.asarray(leaf.read()) for path, leaf in plan.leaves.items()})
+    params = unflatten_dict(
+        {tuple(path.split("/")): jnp.asarray(leaf.read()) for path, leaf in plan.leaves.items()}
+    )
     return part.network, part.config, params

@@ -75,7 +75,9 @@ class Runs:
         return print, ("it ran",)
 
 
-@pytest.mark.parametrize("content", [[{"scores": Runs()}], {"a": torch.zeros(3)}, [], [{"pred_boxes": torch.ones(1, 4)}]])
+@pytest.mark.parametrize(
+    "content", [[{"scores": Runs()}], {"a": torch.zeros(3)}, [], [{"pred_boxes": torch.ones(1, 4)}]]
+)
 def test_what_is_no_dump_is_refused_and_nothing_runs(content, tmp_path, capsys):
     torch.save(content, tmp_path / "dump.pt")
     with pytest.raises(InputError, match="DensePose dump"):

@@ -1,4 +1,4 @@
-"""PyTorch's zip files are read as PyTorch reads them, and never run."""
+"""PyTorch's files are read as PyTorch reads them, and never run."""
 
 import collections
 import io
@@ -10,13 +10,14 @@ import zipfile
 import numpy as np
 import pytest
 
-from jaxanim.convert.torch_file import read_torch
+from jaxanim.convert.torch_file import MAGIC, PROTOCOL, read_torch
 from jaxanim.errors import InputError
 
 torch = pytest.importorskip("torch")
 
 
-def test_every_tensor_equals_torch_s(tmp_path):
+@pytest.mark.parametrize("zipped", [True, False], ids=["since 1.6", "before 1.6"])
+def test_every_tensor_equals_torch_s(tmp_path, zipped):
     base = torch.arange(24.0)
     state = {
         "plain": base.reshape(4, 6),
@@ -30,7 +31,7 @@ def test_every_tensor_equals_torch_s(tmp_path):
         "long": torch.arange(77)[None],
         "parameter": torch.nn.Parameter(torch.randn(3)),
     }
-    torch.save(state, tmp_path / "x.ckpt")
+    torch.save(state, tmp_path / "x.ckpt", _use_new_zipfile_serialization=zipped)
     tensors, others = read_torch(tmp_path / "x.ckpt")
     assert others == []
     assert tensors.keys() == state.keys()
@@ -102,6 +103,17 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path, func
     assert not mark.exists()
 
 
+def test_an_old_file_that_would_run_code_runs_nothing(tmp_path):
+    mark, path = tmp_path / "it ran", tmp_path / "x.ckpt"
+    evil = pickle.dumps({"w": Runs(os.system, f"touch '{mark}'")}, protocol=2)
+    start = [pickle.dumps(part, protocol=2) for part in (MAGIC, PROTOCOL, {"little_endian": True})]
+    for pickles in ([*start, evil, pickle.dumps([], protocol=2)], [evil], [*start[:2], evil]):
+        path.write_bytes(b"".join(pickles))
+        with pytest.raises(InputError, match="holds a pickle that asks for"):
+            read_torch(path)
+        assert not mark.exists()
+
+
 def test_a_lightning_callback_stays_an_empty_object(tmp_path):
     """Its class is looked up nowhere, so its constructor and state cannot do anything."""
     data = (
@@ -153,12 +165,13 @@ def test_tensors_that_reach_outside_their_storage_are_refused(tmp_path, data, me
 
 def test_other_files_are_named_for_what_they_are(tmp_path):
     path = tmp_path / "x.ckpt"
-    torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(InputError, match=r"format from before version 1\.6"):
-        read_torch(path)
-    torch.save({"w": torch.ones(1000)}, path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="cut short or damaged"):
+    for zipped in (True, False):
+        torch.save({"w": torch.ones(1000)}, path, _use_new_zipfile_serialization=zipped)
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(InputError, match="cut short or damaged"):
+            read_torch(path)
+    path.write_bytes(pickle.dumps({"w": 1}))
+    with pytest.raises(InputError, match="does not begin with PyTorch's magic number"):
         read_torch(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")

@@ -71,7 +71,12 @@ def test_a_network_alone_converts_too(pipe, tmp_path, network):
 def test_a_motion_adapter_and_a_controlnet_of_today_convert(pipe, folder, tmp_path):
     diffusers.ControlNetModel.from_unet(pipe.unet).save_pretrained(tmp_path / "control")
     assert main([str(tmp_path / "control"), str(tmp_path / "controlled"), "--base", str(folder)]) == 0
-    assert set(read_description(tmp_path / "controlled")["networks"]) == {"vae", "text_encoder", "unet", "controlnet"}
+    assert set(read_description(tmp_path / "controlled")["networks"]) == {
+        "vae",
+        "text_encoder",
+        "unet",
+        "controlnet",
+    }
 
 
 def test_shards_of_a_variant(pipe, tmp_path):
@@ -133,7 +138,10 @@ def without(folder, tmp_path, *names):
 def test_what_lacks_a_part_is_completed_or_says_the_way(pipe, folder, tmp_path, capsys):
     rest = without(folder, tmp_path, "vae")
     err = refused(capsys, rest, tmp_path / "none")
-    assert "comes without Stable Diffusion's autoencoder, which Stable Diffusion 1.5 needs; complete it with --vae or" in err
+    assert (
+        "comes without Stable Diffusion's autoencoder, which Stable Diffusion 1.5 needs; complete it with --vae or"
+        in err
+    )
     assert main([str(rest), str(tmp_path / "a"), "--vae", str(folder / "vae")]) == 0
     assert main([str(rest), str(tmp_path / "b"), "--base", str(folder)]) == 0
     unet = folder / "unet"
@@ -188,7 +196,12 @@ def test_extra_tensors_are_listed_and_left_out_knowingly(pipe, tmp_path, capsys)
     assert main([str(tmp_path / "x.safetensors"), str(tmp_path / "out"), *skips]) == 0
     same_unet(tmp_path / "out", pipe)
     left_out = json.loads((tmp_path / "out" / "config.json").read_text())["metadata"]["left_out"]
-    assert left_out == {"as --skip 'adapter.*' says": ["adapter.N.weight (3)"], "as --skip '*.extra' says": ["mid_block.resnets.N.extra"]}
-    assert "which matches no tensor's name" in refused(capsys, tmp_path / "x.safetensors", tmp_path / "b", *skips, "--skip", "lora*")
+    assert left_out == {
+        "as --skip 'adapter.*' says": ["adapter.N.weight (3)"],
+        "as --skip '*.extra' says": ["mid_block.resnets.N.extra"],
+    }
+    assert "which matches no tensor's name" in refused(
+        capsys, tmp_path / "x.safetensors", tmp_path / "b", *skips, "--skip", "lora*"
+    )
     assert "leaves nothing of" in refused(capsys, tmp_path / "x.safetensors", tmp_path / "b", "--skip", "*")
     assert "lacks" in refused(capsys, tmp_path / "x.safetensors", tmp_path / "b", *skips, "--skip", "conv_in.*")

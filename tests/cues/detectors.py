@@ -121,9 +121,9 @@ def stick_figure(sway=0.0):
     points[:17] = [(0, .08), (.02, .06), (-.02, .06), (.05, .07), (-.05, .07), (.11, .22), (-.11, .22), (.17, .36),
                    (-.17, .36), (.22 + sway, .48), (-.22, .48 - sway), (.07, .52), (-.07, .52), (.08, .74), (-.08, .74),
                    (.08, .96), (-.08, .96)]  # fmt: skip
-    points[40] = 0, .13
-    points[[91, 100]] = points[9] + np.array([(.02, .05), (.05, .1)])
-    points[[112, 121]] = points[10] + np.array([(-.02, .05), (-.05, .1)])
+    points[40] = 0, 0.13
+    points[[91, 100]] = points[9] + np.array([(0.02, 0.05), (0.05, 0.1)])
+    points[[112, 121]] = points[10] + np.array([(-0.02, 0.05), (-0.05, 0.1)])
     return points
 
 
@@ -143,5 +143,7 @@ def video(frames=6, size=(240, 200), centre=90, top=30, height=180):
     """(frames, points): a figure whose hands move on a grey ground."""
     pictures = np.full((frames, *size, 3), 60, np.uint8)
     sways = 0.04 * np.sin(np.arange(frames))
-    points = [paint(p, centre + 2 * k, top, height, s) for k, (p, s) in enumerate(zip(pictures, sways, strict=True))]
+    points = [
+        paint(p, centre + 2 * k, top, height, s) for k, (p, s) in enumerate(zip(pictures, sways, strict=True))
+    ]
     return pictures, np.stack(points)

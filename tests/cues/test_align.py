@@ -58,7 +58,9 @@ def test_a_frame_without_anybody_is_passed_over_and_no_mask_at_all_is_said():
 
 def test_poses_are_fitted_in_y_over_all_frames_and_keep_their_shape(rng):
     driving = np.concatenate([rng.uniform(20, 200, (5, 1, 18, 2)), np.ones((5, 1, 18, 1))], -1)
-    reference = np.concatenate([0.6 * driving[2, 0, :, :2] + (7, -3) + rng.normal(0, 2, (18, 2)), np.ones((18, 1))], -1)
+    reference = np.concatenate(
+        [0.6 * driving[2, 0, :, :2] + (7, -3) + rng.normal(0, 2, (18, 2)), np.ones((18, 1))], -1
+    )
     reference[9, 2] = 0
     driving[1, 0, 2, 2] = 0
     joints = [0, 1, 2, 5, 8, 10, 11, 12, 13, 14, 15, 16, 17]  # 9 is not seen in the reference

@@ -62,7 +62,10 @@ def test_sam2_follows_a_box_to_both_ends(sam2):
     # One frame alone, by the model's own image path: the box in the square that the network sees.
     model = Sam2VideoModel.from_pretrained(sam2).eval()
     small = torch.nn.functional.interpolate(
-        torch.from_numpy(video[1:2].transpose(0, 3, 1, 2)).float(), (SIDE, SIDE), mode="bilinear", align_corners=False
+        torch.from_numpy(video[1:2].transpose(0, 3, 1, 2)).float(),
+        (SIDE, SIDE),
+        mode="bilinear",
+        align_corners=False,
     )
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     pixels = (small / 255 - mean[:, None, None]) / std[:, None, None]

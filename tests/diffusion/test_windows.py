@@ -163,9 +163,7 @@ def test_windows_inside_the_sampler_equal_a_loop_over_steps_and_windows():
     def network(window, t):
         return 0.5 * window + 0.2 * window.mean(axis=-2, keepdims=True) * (t / 1000)
 
-    ours = sample(
-        lambda x, step: predict_windows(lambda w: network(w, step.t), x, indices), process, x_T, steps=5
-    )
+    ours = sample(lambda x, step: predict_windows(lambda w: network(w, step.t), x, indices), process, x_T, steps=5)
     x = np.array(x_T, np.float64)
     for t in (801, 601, 401, 201, 1):
         eps = slow_fuse(np.stack([network(x[w], t) for w in indices]), indices, num_frames)

@@ -1,6 +1,6 @@
 """CogVideoX1.5-5B-I2V against diffusers: the transformer at its real width with two layers, the autoencoder whole.
 
-    make test-full
+make test-full
 """
 
 import jax

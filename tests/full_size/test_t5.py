@@ -1,6 +1,6 @@
 """T5-v1.1-XXL and umT5-XXL at their real width with two layers and a small vocabulary, against transformers.
 
-    make test-full
+make test-full
 """
 
 import jax
@@ -28,7 +28,9 @@ def test_t5(kind, tokens, masked):
     ids = np.random.default_rng(0).integers(0, 500, (1, tokens))
     mask = np.arange(tokens)[None] < (tokens // 3 if masked else tokens)
     with torch.no_grad():
-        expected = net(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask).long()).last_hidden_state.numpy()
+        expected = net(
+            torch.from_numpy(ids), attention_mask=torch.from_numpy(mask).long()
+        ).last_hidden_state.numpy()
     _, config, params = convert(net.state_dict())
     del net
     actual = jax.jit(T5Encoder(config).apply)(

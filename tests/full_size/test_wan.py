@@ -43,7 +43,9 @@ def test_wan_transformer():
         expected = net(oracle.video_to_torch(x), times, oracle.to_torch(text)).sample
     expected = oracle.video_from_torch(expected)
     params = wan_oracle.take_params(net)
-    actual = jax.jit(WanTransformer(config).apply)({"params": params}, x, jnp.array(t), text, clean=jnp.array(clean))
+    actual = jax.jit(WanTransformer(config).apply)(
+        {"params": params}, x, jnp.array(t), text, clean=jnp.array(clean)
+    )
     check("two layers of Wan's transformer", actual, expected)
 
 

@@ -151,7 +151,9 @@ def test_frames_are_brought_to_a_size_one_by_one(tmp_path):
     frames = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 5, 12), dtype=np.uint8), (90, 60))
     video = frames.reshape(60, 90, 4, 3).transpose(2, 0, 1, 3).copy()
     write_video(tmp_path / "a.mp4", video, crf=0, pixel_format="rgb24")
-    np.testing.assert_array_equal(open_video(tmp_path / "a.mp4").read(3, (40, 40)), resize_and_crop(video, (40, 40))[:3])
+    np.testing.assert_array_equal(
+        open_video(tmp_path / "a.mp4").read(3, (40, 40)), resize_and_crop(video, (40, 40))[:3]
+    )
     for i, frame in enumerate(video):
         write_png(tmp_path / "images" / f"{i}.png", frame)
     film = open_images(tmp_path, sorted((tmp_path / "images").iterdir()), (0, 0, 0))
@@ -194,7 +196,9 @@ def test_ten_bits(tmp_path):
         stream.height, stream.width, stream.pix_fmt = 64, 64, "yuv420p10le"
         stream.options = {"x265-params": "log-level=none:crf=4"}
         for pixels in levels(5, 64, 64):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p10le")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p10le"))
+            )
         container.mux(stream.encode())
     assert numbers(read_video(path)[0]) == list(range(5))
 

@@ -75,7 +75,9 @@ def test_parts_of_the_picture(frames, plain, tmp_path):
     assert parts.canvas == PARTS
     pixels = in_pixels(parts.fields, parts.canvas, (100, 200))
     np.testing.assert_allclose(pixels["pose_keypoints_2d"], plain.fields["pose_keypoints_2d"], atol=1e-3)
-    folder = write(tmp_path / "c", [[divided(one) for one in people] for people in frames], canvas_width=200, canvas_height=100)
+    folder = write(
+        tmp_path / "c", [[divided(one) for one in people] for people in frames], canvas_width=200, canvas_height=100
+    )
     said = read_people(folder)
     assert said.canvas == (100, 200)
     same(said, plain)

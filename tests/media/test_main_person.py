@@ -63,7 +63,9 @@ def test_long_gaps_stay_empty_and_are_told(capsys):
     body[3 : 3 + GAP + 1] = 0
     found = main(body[:, None], "long")
     assert not found[3 : 3 + GAP + 1].any()
-    assert told(capsys) == [f"motion long misses the person in {GAP + 1} of {GAP + 10} frames: {GAP + 1} left empty, more than {GAP} in a row"]
+    assert told(capsys) == [
+        f"motion long misses the person in {GAP + 1} of {GAP + 10} frames: {GAP + 1} left empty, more than {GAP} in a row"
+    ]
     body[3] = walk(4)[3]
     assert (main(body[:, None])[4 : 3 + GAP + 1, :, 2] > 0).all()
 
@@ -74,7 +76,9 @@ def test_a_passer_by_is_left_out_wherever_it_is_listed(capsys):
     both = np.stack([body, other], 1)
     both[::3] = both[::3, ::-1]
     np.testing.assert_allclose(main(both, "street"), body, atol=1e-4)
-    assert told(capsys) == ["motion street shows up to 2 people: the largest is taken, and followed from frame to frame"]
+    assert told(capsys) == [
+        "motion street shows up to 2 people: the largest is taken, and followed from frame to frame"
+    ]
 
 
 def test_a_passer_by_does_not_stand_in_for_the_person():

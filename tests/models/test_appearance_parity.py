@@ -130,6 +130,11 @@ def test_magicanimate_unet_equals_a_literal_one():
             oracle.video_to_torch(sample), torch.from_numpy(t), oracle.to_torch(text.repeat(FRAMES, axis=0))
         ).sample
     actual = jax.jit(UNet(config).apply, static_argnames="reads")(
-        {"params": oracle.params_of(net)}, sample, jnp.asarray(t), text, reference=tuple(reference), reads=(False, True)
+        {"params": oracle.params_of(net)},
+        sample,
+        jnp.asarray(t),
+        text,
+        reference=tuple(reference),
+        reads=(False, True),
     )
     assert_close(actual, oracle.video_from_torch(expected))

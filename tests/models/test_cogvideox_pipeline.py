@@ -18,7 +18,12 @@ from tests.models.cogvideox_oracle import diffusers, torch
 @pytest.fixture(scope="module")
 def nets():
     transformer, vae = oracle.make_transformer(num_layers=2), oracle.make_vae()
-    return transformer, vae, *convert(transformer.state_dict())[1:], *convert(vae.state_dict(), dict(vae.config))[1:]
+    return (
+        transformer,
+        vae,
+        *convert(transformer.state_dict())[1:],
+        *convert(vae.state_dict(), dict(vae.config))[1:],
+    )
 
 
 @pytest.mark.parametrize(("frames", "extra"), [(9, 1), (17, 1)])
@@ -65,7 +70,16 @@ def test_from_a_picture_to_a_video(nets):
 
     def animate(frames, key):
         return animate_image(
-            params, config, vae_params, vae_config, image, text, -text, frames=frames, key=jax.random.key(key), steps=3
+            params,
+            config,
+            vae_params,
+            vae_config,
+            image,
+            text,
+            -text,
+            frames=frames,
+            key=jax.random.key(key),
+            steps=3,
         )
 
     video = animate(9, 0)

@@ -98,7 +98,9 @@ def test_a_fusion_is_applied_before_each_block(pair, inputs):
     ours = jax.jit(model.apply)({"params": params | {"fusion_blocks": fresh["fusion_blocks"]}}, *inputs, cues)
     np.testing.assert_array_equal(ours.sample, jax.jit(plain.apply)({"params": params}, *inputs).sample)
     moved = params | {"fusion_blocks": {"gain": jnp.ones(3)}}
-    assert oracle.relative_error(model.apply({"params": moved}, *inputs, cues).sample, np.asarray(ours.sample)) > 1e-3
+    assert (
+        oracle.relative_error(model.apply({"params": moved}, *inputs, cues).sample, np.asarray(ours.sample)) > 1e-3
+    )
 
 
 def test_full_sizes():
@@ -110,7 +112,10 @@ def test_full_sizes():
         }  # fmt: skip
         image = diffusers.CogVideoXTransformer3DModel(**common, in_channels=32, ofs_embed_dim=512)
         text = diffusers.CogVideoXTransformer3DModel(**common, in_channels=16)
-    for config, net, count in ((COGVIDEOX_1_5_5B_I2V, image, 5_571_594_880), (COGVIDEOX_1_5_5B, text, 5_570_676_352)):
+    for config, net, count in (
+        (COGVIDEOX_1_5_5B_I2V, image, 5_571_594_880),
+        (COGVIDEOX_1_5_5B, text, 5_570_676_352),
+    ):
         leaves = jax.tree.leaves(parameter_shapes("transformer", config))
         assert sum(leaf.size for leaf in leaves) == sum(p.numel() for p in net.parameters()) == count
 
@@ -122,7 +127,9 @@ def test_full_sizes():
 def test_latents_that_do_not_fit_are_refused(pair, shape, message):
     _, config, params = pair
     with pytest.raises(InputError, match=message):
-        CogVideoXTransformer(config).apply({"params": params}, jnp.zeros(shape), jnp.zeros((1, 5, 10)), jnp.zeros(1))
+        CogVideoXTransformer(config).apply(
+            {"params": params}, jnp.zeros(shape), jnp.zeros((1, 5, 10)), jnp.zeros(1)
+        )
 
 
 def test_checkpoints_of_1_0_are_refused():

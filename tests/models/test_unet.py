@@ -153,8 +153,14 @@ def magicanimate_loss(params, sample, t, text, reference, cond):
     stored = AppearanceEncoder(FLAT).apply({"params": params["encoder"]}, reference, t[:1], text[:1])
     down, mid = control.apply({"params": params["control"]}, sample[:1], t[:1], text[:1], cond)
     out = UNet(FLAT_VIDEO).apply(
-        {"params": params["unet"]}, sample, t, text, down_residuals=down, mid_residual=mid,
-        reference=stored, reads=(False, True),
+        {"params": params["unet"]},
+        sample,
+        t,
+        text,
+        down_residuals=down,
+        mid_residual=mid,
+        reference=stored,
+        reads=(False, True),
     )
     return jnp.mean(jnp.square(out)), out
 

@@ -84,7 +84,10 @@ def test_what_conditions_share_is_given_once():
     sample, t, text = inputs(frames=3, batch=1)
     params = random_params(UNet(FLAT_VIDEO), 1, sample, t, text)
     shapes = [(1, 3, 4, 4, 8)] * 2
-    down, mid = [0.3 * jax.random.normal(jax.random.key(i), s) for i, s in enumerate(shapes)], 0.2 * jnp.ones(shapes[0])
+    down, mid = (
+        [0.3 * jax.random.normal(jax.random.key(i), s) for i, s in enumerate(shapes)],
+        0.2 * jnp.ones(shapes[0]),
+    )
 
     def run(text, sign):
         residuals = [sign * r for r in down], sign * mid
@@ -92,7 +95,9 @@ def test_what_conditions_share_is_given_once():
             FLAT_VIDEO, params, sample, t, text, down_residuals=tuple(residuals[0]), mid_residual=residuals[1]
         )
 
-    two = call(FLAT_VIDEO, params, sample, t, jnp.concatenate([text, -text]), down_residuals=tuple(down), mid_residual=mid)
+    two = call(
+        FLAT_VIDEO, params, sample, t, jnp.concatenate([text, -text]), down_residuals=tuple(down), mid_residual=mid
+    )
     chex.assert_trees_all_close(two, jnp.concatenate([run(text, 1), run(-text, 1)]), atol=1e-5)
     signed = [jnp.concatenate([r, -r]) for r in (*down, mid)]
     two = call(FLAT_VIDEO, params, sample, t, text, down_residuals=tuple(signed[:2]), mid_residual=signed[2])

@@ -79,8 +79,7 @@ def test_queries_and_keys_of_one_block_are_handed_out(net, params, apply, inputs
         taken[layer] = out.unflatten(2, (TINY.num_attention_heads, -1))
 
     handles = [
-        getattr(net.blocks[1].attn1, n).register_forward_hook(look, with_kwargs=True)
-        for n in ("norm_q", "norm_k")
+        getattr(net.blocks[1].attn1, n).register_forward_hook(look, with_kwargs=True) for n in ("norm_q", "norm_k")
     ]
     theirs(net, x, T, text)
     for handle in handles:
@@ -137,9 +136,7 @@ def test_part_attention_runs_where_parts_are_given(net, params, inputs):
             return torch.nn.functional.rms_norm(h, h.shape[-1:], own[name]["scale"], TINY.eps)
 
         def add(block, args):
-            h = torch.nn.functional.layer_norm(
-                args[0], args[0].shape[-1:], norm["scale"], norm["bias"], TINY.eps
-            )
+            h = torch.nn.functional.layer_norm(args[0], args[0].shape[-1:], norm["scale"], norm["bias"], TINY.eps)
             q, k, v = (
                 rms("norm_q", dense("to_q", h)),
                 rms("norm_k", dense("to_k", h[:, :TOKENS])),
@@ -180,9 +177,7 @@ def test_gradients_are_the_same_whatever_is_computed_again(params, inputs):
 
     def loss(config):
         return jax.jit(
-            jax.grad(
-                lambda p: jnp.sum(WanTransformer(config).apply({"params": p}, x, jnp.array(T), text) ** 2)
-            )
+            jax.grad(lambda p: jnp.sum(WanTransformer(config).apply({"params": p}, x, jnp.array(T), text) ** 2))
         )
 
     stored, again = (loss(dataclasses.replace(TINY, remat=remat))(params) for remat in ("none", "full"))

@@ -143,7 +143,9 @@ def test_the_defaults_are_wan2_2_s():
 
 def test_a_draw_is_the_mean_and_noise_of_the_posterior_s_spread(params, pixels):
     frame, key = pixels[:1, :1], jax.random.key(2)
-    (mean, logvar), _ = jax.jit(lambda p, x: WanVAE(TINY_VAE).apply({"params": p}, x, method="encode"))(params, frame)
+    (mean, logvar), _ = jax.jit(lambda p, x: WanVAE(TINY_VAE).apply({"params": p}, x, method="encode"))(
+        params, frame
+    )
     draw = np.asarray(mean) + np.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
     expected = (draw - np.array(TINY_VAE.latents_mean)) / np.array(TINY_VAE.latents_std)
     oracle.assert_close(to_latents(params, TINY_VAE, frame, key=key), expected)

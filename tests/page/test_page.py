@@ -22,7 +22,13 @@ PACE = {"seconds": 0.4}  # that a step takes
 def visitor():
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1250"):
+    for word in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1400,1250",
+    ):
         options.add_argument(word)
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
 
@@ -93,7 +99,10 @@ def open_with(browser, address, image, motion):
     until(browser, lambda: find(browser, "image", "input[type=file]") and status(browser))
     find(browser, "image", "input[type=file]").send_keys(str(image))
     find(browser, "motion", "input[type=file]").send_keys(str(motion))
-    until(browser, lambda: image.name[:6] in find(browser, "image").text and motion.name[:6] in find(browser, "motion").text)
+    until(
+        browser,
+        lambda: image.name[:6] in find(browser, "image").text and motion.name[:6] in find(browser, "motion").text,
+    )
 
 
 def test_the_page(page, puppet, tmp_path, tiny, monkeypatch):

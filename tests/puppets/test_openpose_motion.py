@@ -96,7 +96,10 @@ def test_25_point_bodies_are_read(tmp_path):
         ({"a.json": "{"}, "a.json"),
         ({"a.json": '{"people": []}'}, "no person"),
         ({"a.json": json.dumps({"people": [{"pose_keypoints_2d": [0.0] * 54}]})}, "no person in it"),
-        ({"a.json": json.dumps({"people": [{"pose_keypoints_2d": [40.0, 50.0, 1.0] * 2 + [0.0] * 48}]})}, "neither"),
+        (
+            {"a.json": json.dumps({"people": [{"pose_keypoints_2d": [40.0, 50.0, 1.0] * 2 + [0.0] * 48}]})},
+            "neither",
+        ),
     ],
 )
 def test_bad_folders_are_named(tmp_path, files, word):

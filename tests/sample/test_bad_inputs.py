@@ -118,8 +118,10 @@ MOTIONS = {
     "hidden files": lambda path, puppet: folder(path, _hidden_png="x"),
     "both kinds": mixed,
     "two sizes": sizes,
-    "background": lambda path, puppet: write_video(path.with_suffix(".mp4"), np.full((3, 64, 48, 3), (68, 1, 84), np.uint8))
-    or path.with_suffix(".mp4"),
+    "background": lambda path, puppet: (
+        write_video(path.with_suffix(".mp4"), np.full((3, 64, 48, 3), (68, 1, 84), np.uint8))
+        or path.with_suffix(".mp4")
+    ),
     "another cue": lambda path, puppet: puppet / "truth.mp4",
 }
 PERSON = {"pose_keypoints_2d": [20.0, 30.0, 1.0] * 18}
@@ -182,7 +184,11 @@ def values(program, option, words, more=()):
 
 def keypoints(program):
     for kind, content in CONTENTS.items():
-        yield program, f"--motion {kind}", lambda tmp, puppet, content=content: {"--motion": folder(tmp / "bad", a_json=content)}
+        yield (
+            program,
+            f"--motion {kind}",
+            lambda tmp, puppet, content=content: {"--motion": folder(tmp / "bad", a_json=content)},
+        )
 
 
 def here(program, kind, **options):
@@ -266,7 +272,13 @@ def arguments_of(program, changes, tmp, puppet, tiny, config):
     flat = []
     for name, value in usual.items():
         if value is not None:
-            flat += [str(value)] if not name.startswith("--") else [f"{name}={value}"] if value != "" or name != "--ablations" else [name]
+            flat += (
+                [str(value)]
+                if not name.startswith("--")
+                else [f"{name}={value}"]
+                if value != "" or name != "--ablations"
+                else [name]
+            )
     return flat
 
 
@@ -303,7 +315,11 @@ def config(tmp_path_factory):
 
 
 def tree(*folders):
-    return {path: path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) for root in folders for path in root.rglob("*")}
+    return {
+        path: path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns)
+        for root in folders
+        for path in root.rglob("*")
+    }
 
 
 @pytest.mark.parametrize(("program", "change"), [

@@ -38,7 +38,16 @@ def sheet(tiny, tmp_path, clip):
 
     def run(motion, *more, code=0):
         out = tmp_path / "out" / "a.mp4"
-        arguments = ["--reference", tmp_path / "reference.png", "--motion", motion, "--weights", tiny[0], "--out", out]
+        arguments = [
+            "--reference",
+            tmp_path / "reference.png",
+            "--motion",
+            motion,
+            "--weights",
+            tiny[0],
+            "--out",
+            out,
+        ]
         assert main([*map(str, arguments), "--columns", "12", *more]) == code
         return read_image(out.with_suffix(".png"))
 
@@ -213,7 +222,9 @@ def test_drawings_with_a_transparent_background(tmp_path, clip):
     for i, frame in enumerate(drawn):
         write_png(tmp_path / "clear" / f"{i}.png", np.dstack([frame, 255 * frame.any(-1).astype(np.uint8)]))
     opened = open_motion(tmp_path / "clear", (OPENPOSE,))
-    np.testing.assert_array_equal(labels_of((OPENPOSE,), opened, 12, (64, 48), (64, 48)).pictures["openpose"], drawn)
+    np.testing.assert_array_equal(
+        labels_of((OPENPOSE,), opened, 12, (64, 48), (64, 48)).pictures["openpose"], drawn
+    )
 
 
 def test_a_motion_is_in_memory_once(tmp_path):

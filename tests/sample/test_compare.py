@@ -99,7 +99,9 @@ def test_clips_embeddings_are_transformers(videos, tmp_path, capsys):
     for parameter in theirs.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     params = from_torch({name: value.numpy() for name, value in theirs.state_dict().items()})
-    save_weights(tmp_path / "clip", {"image_encoder": (CLIPVisionConfig(**small), params)}, system="stable_diffusion")
+    save_weights(
+        tmp_path / "clip", {"image_encoder": (CLIPVisionConfig(**small), params)}, system="stable_diffusion"
+    )
     one, other = videos / "real" / "a.mkv", videos / "fake" / "a.mkv"
     assert main(["--real", str(one), "--fake", str(other), "--clip", str(tmp_path / "clip")]) == 0
     line = last(capsys)
@@ -112,7 +114,9 @@ def test_clips_embeddings_are_transformers(videos, tmp_path, capsys):
     a, b = embed(one), embed(other)
     # Weights are stored in float16.
     assert line["clip_i"] == pytest.approx(float(torch.cosine_similarity(a, b).mean()), abs=1e-4)
-    assert line["frame_consistency"] == pytest.approx(float(torch.cosine_similarity(b[:-1], b[1:]).mean()), abs=1e-4)
+    assert line["frame_consistency"] == pytest.approx(
+        float(torch.cosine_similarity(b[:-1], b[1:]).mean()), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize(

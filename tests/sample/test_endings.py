@@ -23,7 +23,14 @@ from sample.animate import main
 @pytest.fixture
 def command(puppet, tiny, tmp_path):
     out = tmp_path / "made" / "out.mp4"
-    arguments = ["--reference", puppet / "reference.png", "--motion", puppet / "densepose.mp4", "--weights", tiny[0]]
+    arguments = [
+        "--reference",
+        puppet / "reference.png",
+        "--motion",
+        puppet / "densepose.mp4",
+        "--weights",
+        tiny[0],
+    ]
     return [*map(str, arguments), "--out", str(out)], out
 
 
@@ -105,7 +112,9 @@ def test_a_result_that_is_not_finite_is_an_error(command, value, monkeypatch, ca
     assert not command[1].parent.exists()
 
 
-@pytest.mark.parametrize(("option", "value"), [("--guidance", "1e38"), ("--guidance", "101"), ("--fps", "1001"), ("--fps", "1e9")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--guidance", "1e38"), ("--guidance", "101"), ("--fps", "1001"), ("--fps", "1e9")]
+)
 def test_absurd_numbers_are_refused(command, tiny, option, value, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command[0], option, value])
@@ -182,5 +191,8 @@ def test_ctrl_c_ends_at_once_in_one_line_with_nothing_left(tmp_path, kind):
 
 def test_a_file_that_may_not_be_written_is_named(tmp_path):
     (tmp_path / "a.png").write_text("a file")
-    with pytest.raises(InputError, match=r"a\.png/b\.png cannot be written"), atomic_path(tmp_path / "a.png" / "b.png"):
+    with (
+        pytest.raises(InputError, match=r"a\.png/b\.png cannot be written"),
+        atomic_path(tmp_path / "a.png" / "b.png"),
+    ):
         pass

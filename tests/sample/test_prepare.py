@@ -215,7 +215,9 @@ def test_nobody_in_the_video(command, tmp_path, capsys):
 
 def test_nobody_in_the_reference(command, tmp_path, capsys):
     write_png(tmp_path / "empty.png", np.full((64, 64, 3), 60, np.uint8))
-    assert re.search("reference .*empty.png shows no person", refusal(capsys, command(reference=tmp_path / "empty.png")))
+    assert re.search(
+        "reference .*empty.png shows no person", refusal(capsys, command(reference=tmp_path / "empty.png"))
+    )
 
 
 def test_a_cut_is_named_with_its_frame(command, tmp_path, capsys):

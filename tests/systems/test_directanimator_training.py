@@ -188,7 +188,9 @@ def test_the_second_stage_learns_with_the_first_as_its_teacher(folders):
         dataclasses.replace(recipe, pairs=other).open()
     anew = dataclasses.replace(recipe, afresh=True).open().init(jax.random.key(3))
     chex.assert_trees_all_equal(anew["teacher"], start["teacher"])
-    chex.assert_trees_all_equal(anew["transformer"], fresh_params("transformer", CONFIG.transformer, jax.random.key(3)))
+    chex.assert_trees_all_equal(
+        anew["transformer"], fresh_params("transformer", CONFIG.transformer, jax.random.key(3))
+    )
     plain = dataclasses.replace(recipe, same2x=None).open()
     assert set(plain.init(jax.random.key(3))) == {"transformer", "vae"}
 

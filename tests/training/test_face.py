@@ -47,7 +47,9 @@ def test_trains_exports_and_serves(task, tmp_path):
         save_every=0, threads=0,
     )  # fmt: skip
     outcome = train(experiment, tmp_path / "run")
-    batch = {name: jnp.asarray(np.stack([task.elements()[i][name] for i in range(8)])) for name in task.elements()[0]}
+    batch = {
+        name: jnp.asarray(np.stack([task.elements()[i][name] for i in range(8)])) for name in task.elements()[0]
+    }
     params = task.init(jax.random.key(experiment.seed))
     before = float(jax.jit(task.loss)(params, batch, jax.random.key(0))[0])
     assert outcome.loss < 0.8 * before

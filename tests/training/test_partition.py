@@ -42,7 +42,8 @@ def test_what_is_thawed_learns_unless_it_is_held():
 
 
 @pytest.mark.parametrize(
-    ("patterns", "message"), [(("motoin",), "in no parameter path"), (("(",), "no regular expression"), ((), "empty")]
+    ("patterns", "message"),
+    [(("motoin",), "in no parameter path"), (("(",), "no regular expression"), ((), "empty")],
 )
 def test_bad_patterns(patterns, message):
     with pytest.raises(InputError, match=message):

@@ -50,7 +50,9 @@ class StudentTask:
 
     def loss(self, params, batch, key):
         hidden = {name: jnp.tanh(batch["x"] @ params[name]["kernel"]) for name in ("teacher", "student")}
-        return jnp.mean(jnp.square(hidden["teacher"] - hidden["student"])), {"length": jnp.float32(batch["x"].shape[1])}
+        return jnp.mean(jnp.square(hidden["teacher"] - hidden["student"])), {
+            "length": jnp.float32(batch["x"].shape[1])
+        }
 
     def sheet(self, params, key):
         return np.zeros((8, 8, 3), np.uint8)

@@ -35,7 +35,9 @@ class Toy:
 
     def held_out(self, batch_size):
         elements = self.elements(1000)
-        return [jax.tree.map(lambda *x: np.stack(x), *(elements[i] for i in range(n, n + batch_size))) for n in (0, 20)]
+        return [
+            jax.tree.map(lambda *x: np.stack(x), *(elements[i] for i in range(n, n + batch_size))) for n in (0, 20)
+        ]
 
     def elements(self, seed):
         rng = np.random.default_rng(seed)

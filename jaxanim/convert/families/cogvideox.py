@@ -15,9 +15,7 @@ TRANSFORMER: Rules = [
         r"\1",
     ),
 ]
-RESNET = (
-    rf"resnets\.\d+\.(?:conv[12]\.conv|conv_shortcut|norm[12](?:\.norm_layer|\.conv_[yb]\.conv)?)\.{LEAF}"
-)
+RESNET = rf"resnets\.\d+\.(?:conv[12]\.conv|conv_shortcut|norm[12](?:\.norm_layer|\.conv_[yb]\.conv)?)\.{LEAF}"
 VAE: Rules = [
     (rf"((?:en|de)coder\.(?:mid_block|(?:down|up)_blocks\.\d+)\.{RESNET})", r"\1"),
     (rf"((?:en|de)coder\.(?:down|up)_blocks\.\d+\.(?:down|up)samplers\.0\.conv\.{LEAF})", r"\1"),

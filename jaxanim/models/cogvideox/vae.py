@@ -77,9 +77,7 @@ class VAELayer(Module):
         return GroupNorm(self.config.norm_num_groups, EPSILON, pool_frames=True, name=name, **self.dtypes)
 
 
-def interpolate(
-    z: Float[Array, "batch latents rows columns channels"], frames: int, doublings: int
-) -> Frames:
+def interpolate(z: Float[Array, "batch latents rows columns channels"], frames: int, doublings: int) -> Frames:
     """Latents repeated to a feature map of so many frames; an odd one out in front stays alone."""
     z = repeat(z, "b f h w c -> b f (h p) (w q) c", p=2**doublings, q=2**doublings)
     alone = frames % 2 if frames > 1 else 0

@@ -6,7 +6,6 @@ length of the video. A first piece has 1 + n `factor` frames and any other n `fa
 are the whole's.
 """
 
-
 import jax.numpy as jnp
 from einops import rearrange, reduce, repeat
 from flax import linen as nn
@@ -133,5 +132,3 @@ def duplicate_up(x: Piece, features: int, frames: int, side: int, first: bool) -
     x = repeat(x, "b f h w c -> b f h w (c times)", times=times)
     x = rearrange(x, "b f h w (c i j k) -> b (f i) (h j) (w k) c", i=frames, j=side, k=side)
     return x[:, frames - 1 :] if first else x
-
-

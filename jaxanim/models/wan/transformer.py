@@ -89,10 +89,13 @@ class WanTransformer(Module):
         clean: Bool[Array, "#batch frames"] | None = None,
         parts: PyTree = None,
         hand_out: int | None = None,
-    ) -> Float[Array, "rows frames height width out"] | tuple[
-        Float[Array, "rows frames height width out"],
-        tuple[Float[Array, "rows first heads head_dim"], Float[Array, "rows all heads head_dim"]],
-    ]:
+    ) -> (
+        Float[Array, "rows frames height width out"]
+        | tuple[
+            Float[Array, "rows frames height width out"],
+            tuple[Float[Array, "rows first heads head_dim"], Float[Array, "rows all heads head_dim"]],
+        ]
+    ):
         """The velocity, and what is asked for of one block.
 
         Args:

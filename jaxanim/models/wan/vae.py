@@ -97,9 +97,9 @@ class Downsample(_Layer):
     def __call__(self, x: Piece, past: Kept | None) -> tuple[Float[Array, "batch f h w channels"], Kept]:
         chain, channels = Chain(past), x.shape[-1]
         around = ((0, 1), (0, 1))
-        x = Conv(
-            channels, (3, 3), (2, 2), around, conv_general_dilated=conv3x3, name="resample_1", **self.dtypes
-        )(x)
+        x = Conv(channels, (3, 3), (2, 2), around, conv_general_dilated=conv3x3, name="resample_1", **self.dtypes)(
+            x
+        )
         if self.frames:
             x = chain(CausalConv(channels, (3, 1, 1), stride=2, name="time_conv", **self.dtypes), x)
         return x, chain.kept

@@ -132,4 +132,3 @@ def _by_pieces(
         return (out, kept), None
 
     return jax.lax.scan(step, (out, kept), jnp.arange(groups // size))[0][0]
-

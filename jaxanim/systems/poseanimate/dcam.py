@@ -154,5 +154,3 @@ def word_map(
     probabilities = jax.nn.softmax(scores * q.shape[-1] ** -0.5, axis=-1)
     told = jnp.einsum("b f t h s, s -> b f t", probabilities, words) / q.shape[3]
     return cross(q, k, v, kernel=kernel), rearrange(told, "b f (h w) -> b f h w", h=site.size[0])
-
-

@@ -123,4 +123,6 @@ def test_word_maps_are_the_share_of_attention_that_goes_to_the_words(qkv):
     chex.assert_trees_all_close(told, expected.reshape(2, 4, 3, 4), atol=1e-6)
     chex.assert_trees_all_close(out, shown, atol=2e-6)
     own = [jnp.repeat(x[:, None], 4, 1) for x in (text_k, text_v)]
-    chex.assert_trees_all_close(word_map(jnp.asarray(words), Site("down", 0, 0, (3, 4)), q, *own)[1], told, atol=1e-6)
+    chex.assert_trees_all_close(
+        word_map(jnp.asarray(words), Site("down", 0, 0, (3, 4)), q, *own)[1], told, atol=1e-6
+    )
