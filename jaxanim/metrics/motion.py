@@ -34,6 +34,32 @@ def mkr(result: Points, truth: Points) -> float:
     return float((result[..., 2] <= 0)[there].mean()) if there.any() else float("nan")
 
 
+def plc(result: Points, driving: Points) -> Float[np.ndarray, " frames"]:
+    """Pose landmark consistency (DirectAnimator, App. A.4): the mean distance of the body points seen in both, over
+    the longer side of the driving body's box, since the paper does not say by what it is normalized; nan where
+    fewer than two are."""
+    values = np.full(len(driving), np.nan)
+    for f, (a, b) in enumerate(zip(result.astype(np.float64), driving.astype(np.float64), strict=True)):
+        seen = (a[:, 2] > 0) & (b[:, 2] > 0)
+        if seen.sum() > 1:
+            apart = np.linalg.norm(a[seen, :2] - b[seen, :2], axis=-1)
+            values[f] = apart.mean() / max(np.ptp(b[b[:, 2] > 0, :2], axis=0).max(), 1.0)
+    return values
+
+
+def flc(
+    result: Float[np.ndarray, "frames 68 3"], driving: Float[np.ndarray, "frames 68 3"]
+) -> Float[np.ndarray, " frames"]:
+    """Facial landmark consistency (DirectAnimator, App. A.4): as `plc`, over that of the outer corners of the
+    driving face's eyes; nan where those are not seen."""
+    seen = (result[..., 2] > 0) & (driving[..., 2] > 0)
+    apart = np.linalg.norm(result[..., :2].astype(np.float64) - driving[..., :2], axis=-1)
+    eyes = np.linalg.norm(driving[:, 36, :2].astype(np.float64) - driving[:, 45, :2], axis=-1)
+    known = seen.any(1) & (driving[:, (36, 45), 2] > 0).all(1)
+    mean = (apart * seen).sum(1) / np.maximum(seen.sum(1), 1)
+    return np.where(known, mean / np.maximum(eyes, 1e-6), np.nan)
+
+
 def aed(result: Embeddings, truth: Embeddings) -> float:
     """Average Euclidean distance of the embeddings of the same frames (Siarohin et al. 2019)."""
     return float(np.linalg.norm(result.astype(np.float64) - truth, axis=-1).mean())

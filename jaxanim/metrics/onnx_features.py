@@ -39,7 +39,7 @@ class OnnxFeatures:
                 f"--features {path} takes inputs of shape {self._shape}; they should be [batch, 3, height, width] "
                 "or [batch, 3, frames, height, width], sizes said"
             )
-        self.name = Path(path).stem
+        self.name = f"frechet_{Path(path).stem}"
 
     def __call__(self, video: UInt8[np.ndarray, "frames height width 3"]) -> Float[np.ndarray, "n features"]:
         """One row for each frame, or one for the clip."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,11 +14,16 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPVisionModelWithProjection
 
 from jaxanim.convert.layout import from_torch
+from jaxanim.cues.faces import aligned
+from jaxanim.cues.prepare import Shot
+from jaxanim.media.keypoints import BODY, FACE
 from jaxanim.media.video import read_video, write_video
+from jaxanim.metrics.features import Features
 from jaxanim.metrics.frechet import frechet_distance
 from jaxanim.metrics.onnx_features import OnnxFeatures
 from jaxanim.models.clip_vision import CLIPVisionConfig, normalise
 from jaxanim.weights import save_weights
+from sample.compare import people
 from sample.evaluate import main
 from tests.cues import detectors
 
@@ -119,12 +125,104 @@ def test_clips_embeddings_are_transformers(videos, tmp_path, capsys):
     )
 
 
+class Blocks:
+    """A face network: the means of the 4 x 4 blocks of a face's red channel."""
+
+    side = 16
+
+    def embed(self, faces):
+        return faces[..., 0].reshape(-1, 4, 4, 4, 4).mean((2, 4)).reshape(-1, 16).astype(np.float32)
+
+
+def test_faces_are_compared_where_they_are_seen(monkeypatch):
+    """Face-Cos, AED, FIS, FTS, PLC and FLC, one frame after another, of landmarks that are known."""
+    rng = np.random.default_rng(0)
+    real, fake, picture = (rng.integers(0, 256, (4 if k else 1, 80, 80, 3), np.uint8) for k in (1, 1, 0))
+
+    def shot(frames):
+        points = np.concatenate(
+            [rng.uniform(10, 70, (len(frames), 1, 68, 2)), np.ones((len(frames), 1, 68, 1))], -1
+        )
+        body = np.concatenate([rng.uniform(5, 75, (len(frames), 1, 18, 2)), np.ones((len(frames), 1, 18, 1))], -1)
+        return Shot(frames, {FACE: points.astype(np.float32), BODY: body.astype(np.float32)})
+
+    shots = {"real": shot(real), "fake": shot(fake), "reference": shot(picture)}
+    shots["fake"].fields[FACE][1, 0, 30, 2] = 0
+    shots["real"].fields[BODY][2, 0, 3:, 2] = 0
+    monkeypatch.setattr("sample.compare.observe", lambda frames, source, *rest, **more: shots[str(source)])
+    monkeypatch.setattr("sample.compare.read_image", lambda path: picture[0])
+    face = Blocks()
+    row = people(real, fake, Path("real"), Path("fake"), None, face, Path("reference"))
+    vectors = {
+        name: [
+            face.embed(aligned(one.frames[k : k + 1], one.fields[FACE][k : k + 1, 0], 16))[0].astype(float)
+            for k in range(len(one.frames))
+        ]
+        for name, one in shots.items()
+    }
+
+    def cos(a, b):
+        return a @ b / np.sqrt((a @ a) * (b @ b))
+
+    a, b, (own,) = vectors["real"], vectors["fake"], vectors["reference"]
+    seen = (0, 2, 3)
+    assert row["face_cos"] == pytest.approx(np.mean([cos(a[k], b[k]) for k in seen]), rel=1e-5)
+    assert row["aed_face"] == pytest.approx(np.mean([np.linalg.norm(a[k] - b[k]) for k in seen]), rel=1e-5)
+    assert row["fis"] == pytest.approx(np.mean([cos(own, b[k]) for k in seen]), rel=1e-5)
+    assert row["fts"] == pytest.approx(cos(b[2], b[3]), rel=1e-5)
+
+    expected = {"plc": [], "flc": []}
+    for k in range(4):
+        for name, field, count in (("plc", BODY, 18), ("flc", FACE, 68)):
+            goal, found = (shots[which].fields[field][k, 0].astype(float) for which in ("real", "fake"))
+            away = [
+                np.hypot(*(goal[p, :2] - found[p, :2])) for p in range(count) if goal[p, 2] > 0 and found[p, 2] > 0
+            ]
+            there = goal[goal[:, 2] > 0]
+            box = max(there[:, 0].max() - there[:, 0].min(), there[:, 1].max() - there[:, 1].min())
+            unit = box if name == "plc" else np.hypot(*(goal[36, :2] - goal[45, :2]))
+            expected[name].append(sum(away) / len(away) / unit)
+    assert row["plc"] == pytest.approx(np.mean(expected["plc"]), rel=1e-5)
+    assert row["flc"] == pytest.approx(np.mean(expected["flc"]), rel=1e-5)
+    for one in shots.values():
+        one.fields[FACE][..., 2] = 0
+    row = people(real, fake, Path("real"), Path("fake"), None, face, Path("reference"))
+    assert np.isnan([row[name] for name in ("face_cos", "aed_face", "fis", "fts", "flc")]).all()
+
+
+def test_networks_of_features_are_told_by_their_files(videos, tmp_path, monkeypatch, capsys):
+    """Each named file gives one number over all videos; here the networks behind them are the frames' mean colours."""
+
+    def colours(frames):
+        return np.asarray(frames).mean((1, 2))
+
+    monkeypatch.setattr("sample.compare.read_inception", Path)
+    monkeypatch.setattr("sample.compare.read_i3d", Path)
+    monkeypatch.setattr("sample.compare.fid", lambda path, like: Features(f"{path.stem}_{like}", colours))
+    monkeypatch.setattr("sample.compare.fvd", lambda path: Features(path.stem, colours, clip=2))
+    words = ["--real", videos / "real", "--fake", videos / "fake", "--fid", "a.pth", "--fvd", "b.pt"]
+    assert main([*map(str, words), "--fid-like", "torch-fidelity"]) == 0
+    line = last(capsys)
+    real, fake = (
+        [read_video(videos / kind / f"{name}.mkv")[0].astype(np.float32) for name in "ab"]
+        for kind in ("real", "fake")
+    )
+    every = [np.concatenate([colours(video) for video in part]) for part in (real, fake)]
+    clips = [np.concatenate([colours(video[:2]) for video in part]) for part in (real, fake)]  # of three frames
+    assert line["a_torch-fidelity"] == pytest.approx(frechet_distance(*every), abs=1e-5)
+    assert line["b"] == pytest.approx(frechet_distance(*clips), abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         (lambda f: {"fake": f / "fake" / "a.mkv"}, "two videos, or two folders"),
         (lambda f: {"fake": f / "none.mkv", "real": f / "real" / "a.mkv"}, "does not exist"),
         (lambda f: {"features": f / "real" / "a.mkv"}, "cannot be read as ONNX"),
+        (lambda f: {"fid": f / "none.pth"}, "Inception-v3 as FID uses it {f}/none.pth does not exist"),
+        (lambda f: {"fvd": f / "none.pth"}, "I3D {f}/none.pth does not exist"),
+        (lambda f: {"fid-vid": f / "none.pth"}, "a 3D ResNet-50 {f}/none.pth does not exist"),
+        (lambda f: {"reference": f / "x.png"}, "name --face too"),
         (lambda f: {"lpips-network": f / "x.pth"}, "only together"),
         (lambda f: {"out": f / "real" / "a.mkv"}, "a file in the folder that --real"),
     ],
@@ -133,4 +231,4 @@ def test_bad_input_is_one_sentence(change, sentence, videos, capsys):
     given = {"real": videos / "real", "fake": videos / "fake"} | change(videos)
     assert main([f"--{name}={value}" for name, value in given.items()]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert sentence in lines[-1]
+    assert sentence.format(f=videos) in lines[-1]
