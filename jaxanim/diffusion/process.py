@@ -51,6 +51,15 @@ class Process(Protocol):
         ...
 
 
+def step_shapes(process: Process) -> Walk:
+    """One step of a walk as a sampler's estimate is given it, shapes in place of numbers."""
+
+    def shape(column: ArrayLike) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(column.shape[1:], jax.dtypes.canonicalize_dtype(column.dtype))
+
+    return jax.tree.map(shape, process.walk(2))
+
+
 def add_noise(
     process: Process, x0: Float[Array, "*shape"], eps: Float[Array, "*shape"], t: Num[Array, "..."]
 ) -> Float[Array, "*shape"]:

@@ -152,19 +152,23 @@ def initial(experiment: Experiment, task: Task, mesh: Mesh) -> tuple[State, Flat
 
     Raises InputError for a mesh over which a large parameter, or every parameter, cannot be cut.
     """
-    choice = {"hold": experiment.hold, "thaw": experiment.thaw}
-
-    def frozen_path(path: str) -> bool:
-        return not learns(path, task.trainable, **choice)
-
-    place = sharding.Placement(mesh, frozen=frozen_path, frozen_dtype=experiment.frozen_dtype)
+    place = placement(experiment, task, mesh)
     params = task.init(jax.random.key(experiment.seed), place)
-    trainable, frozen = partition(params, task.trainable, **choice)
+    trainable, frozen = partition(params, task.trainable, hold=experiment.hold, thaw=experiment.thaw)
     if experiment.init_from is not None:
         trainable = taken_over(trainable, experiment.init_from)
     trainable, frozen = (sharding.shard_parameters(part, place) for part in (trainable, frozen))
     sharding.check_tensor_axis([*trainable.values(), *frozen.values()], mesh)
     return make_state(experiment, trainable, mesh), frozen
+
+
+def placement(experiment: Experiment, task: Task, mesh: Mesh) -> sharding.Placement:
+    """Where the parameters of a run lie, and what in."""
+
+    def frozen(path: str) -> bool:
+        return not learns(path, task.trainable, hold=experiment.hold, thaw=experiment.thaw)
+
+    return sharding.Placement(mesh, frozen=frozen, frozen_dtype=experiment.frozen_dtype)
 
 
 def taken_over(trainable: FlatParams, folder: str) -> FlatParams:

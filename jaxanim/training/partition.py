@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,8 @@ from jaxtyping import Array, UInt32
 from jaxanim.errors import InputError
 from jaxanim.training.task import Params
 
-FlatParams = dict[str, jax.Array]
-"""Parameters by path, such as "encoder/conv_in/kernel"."""
+FlatParams = dict[str, Any]
+"""Parameters, or their shapes, by path, such as "encoder/conv_in/kernel"."""
 
 
 def partition(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.experimental.mesh_utils import create_device_mesh
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 from jaxtyping import PyTree
 
@@ -39,7 +40,9 @@ def make_mesh(shape: MeshShape = MeshShape(), devices: Sequence[jax.Device] | No
         sizes[0] = max(1, len(devices) // rest)
     if int(np.prod(sizes)) != len(devices):
         raise InputError(f"mesh {dict(zip(AXES, sizes, strict=True))} does not cover {len(devices)} devices")
-    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    # A mesh axis may be a part of a slice's side: 64 of 16 x 16 chips are four of its rows.
+    laid = create_device_mesh(sizes, devices, allow_split_physical_axes=True)
+    return Mesh(laid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,27 +34,37 @@ class State:
 
 
 def make_state(experiment: Experiment, params: FlatParams, mesh: Mesh) -> State:
-    """The state before the first step around `params`, the trainable ones, which lie on `mesh`.
+    """The state before the first step around `params`, the trainable ones, which lie on `mesh`."""
+    places = jax.tree.map(lambda leaf: leaf.sharding, state_shapes(experiment, params, mesh))
+    first = _first(experiment)
+    if mesh.size == 1:  # leaf by leaf: one program of them all takes long to compile
+        ema, kept = jax.device_put(first(params), (places.ema, places.optimizer))
+    else:
+        ema, kept = jax.jit(first, out_shardings=(places.ema, places.optimizer))(params)
+    return State(step=jax.device_put(jnp.int32(0), places.step), params=params, ema=ema, optimizer=kept)
+
+
+def state_shapes(experiment: Experiment, params: FlatParams, mesh: Mesh) -> State:
+    """The shapes of that state, and where it lies: `params` may be shapes with shardings too.
 
     The average and what the optimizer keeps of a parameter lie as the parameter does, the rest on every device.
     """
-    optimizer = make_optimizer(experiment)
 
-    def first(params: FlatParams) -> tuple[FlatParams, PyTree]:
-        # A copy: a donated buffer must not be given twice.
-        return jax.tree.map(jnp.copy, params), optimizer.init(params)
-
-    def place(path: tuple, leaf: jax.ShapeDtypeStruct) -> Sharding:
+    def placed(path: tuple, leaf: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         of = next((params[key.key] for key in reversed(path) if getattr(key, "key", None) in params), None)
-        return of.sharding if of is not None and of.shape == leaf.shape else NamedSharding(mesh, PartitionSpec())
+        whole: Sharding = NamedSharding(mesh, PartitionSpec())
+        there = of.sharding if of is not None and of.shape == leaf.shape else whole
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=there)
 
-    places = jax.tree.map_with_path(place, jax.eval_shape(first, params))
-    if mesh.size == 1:  # leaf by leaf: one program of them all takes long to compile
-        ema, kept = jax.device_put(first(params), places)
-    else:
-        ema, kept = jax.jit(first, out_shardings=places)(params)
-    step = jax.device_put(jnp.int32(0), NamedSharding(mesh, PartitionSpec()))
-    return State(step=step, params=params, ema=ema, optimizer=kept)
+    ema, kept = jax.eval_shape(_first(experiment), params)
+    state = State(step=jax.eval_shape(jnp.int32, 0), params=params, ema=ema, optimizer=kept)
+    return jax.tree.map_with_path(placed, state)
+
+
+def _first(experiment: Experiment) -> Callable[[FlatParams], tuple[FlatParams, PyTree]]:
+    """(average, optimizer's state) before the first step; a copy: a donated buffer must not be given twice."""
+    optimizer = make_optimizer(experiment)
+    return lambda params: (jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
 def step_function(

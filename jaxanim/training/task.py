@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import grain
 import jax
@@ -57,6 +57,31 @@ class Task(Protocol):
 
     def save(self, params: Params, folder: Path) -> None:
         """Writes the weights for use outside training."""
+        ...
+
+
+class Plan(NamedTuple):
+    """What a task's programs are compiled from where there are neither weights nor data.
+
+    Attributes:
+      task: whose `loss` and `trainable` count.
+      params, batch: as the task's, with `jax.ShapeDtypeStruct`s in place of arrays.
+      denoise, inputs: one step of sampling as a pure function of parameters and, as shapes, its other arguments.
+    """
+
+    task: "Task"
+    params: Params
+    batch: dict[str, jax.ShapeDtypeStruct]
+    denoise: Callable
+    inputs: tuple
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """A recipe whose sizes alone say all of that."""
+
+    def plan(self, batch_size: int) -> Plan:
+        """The plan for batches of `batch_size` examples in all; no file is read."""
         ...
 
 

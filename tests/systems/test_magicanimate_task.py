@@ -26,6 +26,7 @@ from jaxanim.training.loop import train
 from jaxanim.training.objective import Objective
 from jaxanim.training.partition import partition
 from jaxanim.weights import load_weights, save_weights
+from tests.systems.planned import assert_planned
 from tests.systems.tiny import FLAT as CONFIG
 from tests.systems.tiny import HELD, random_params
 
@@ -210,6 +211,7 @@ def test_a_channel_that_the_decoder_ignores_counts_for_nothing(trained, tmp_path
     assert either[1].objective.channel_weights == weights
     batch, key = jax.tree.map(jnp.asarray, either[0].batches(Feed())[0]), jax.random.key(0)
     params = either[0].init(key)
+    assert_planned(task.plan(8), params=params)
     losses = np.array(jax.jit(lambda *arguments: [t.loss(*arguments)[0] for t in either])(params, batch, key))
     assert np.isfinite(losses).all()
     assert losses[0] != losses[1]

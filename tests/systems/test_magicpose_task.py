@@ -31,6 +31,7 @@ from jaxanim.training.state import step_function
 from jaxanim.weights import fingerprint, load_weights, save_weights
 from sample.animate import main as animate
 from sample.evaluate import main as evaluate
+from tests.systems.planned import assert_planned
 from tests.systems.tiny import HELD, random_params
 from tests.systems.tiny_pose import FLAT as CONFIG
 from train.parts import main as put_parts
@@ -286,6 +287,9 @@ def test_batches_hold_what_the_stage_learns_from(world, monkeypatch, tmp_path):
     three = stage(world, 3, start=str(tmp_path), clips=CLIPS).open().batches(Feed())[0]
     chex.assert_shape((three["target"], three["pose"]), ((2, 4, 4, 4, 4), (2, 4, 32, 32, 3)))
     zero = stage(world, 0).open().batches(Feed())[0]
+    three_planned = stage(world, 3, start=str(tmp_path), clips=CLIPS).plan(8)
+    for planned, batch in ((three_planned, three), *((stage(world, i).plan(8), b) for i, b in enumerate([zero, one, two]))):
+        assert_planned(planned, batch)
     chex.assert_shape((zero["target"], zero["pose"], zero["tokens"]), ((8, 1, 4, 4, 4), (8, 1, 32, 32, 3), (8, 8)))
 
 

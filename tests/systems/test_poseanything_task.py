@@ -30,6 +30,7 @@ from jaxanim.training.partition import combine, partition
 from jaxanim.training.sharding import make_mesh, shard_batch
 from jaxanim.training.state import step_function
 from jaxanim.weights import load_weights, save_weights
+from tests.systems.planned import assert_planned
 from tests.systems.tiny_poseanything import CONFIG, TOKENIZER, injected, tiny
 
 CLIPS = SkeletonClips(seeds=(0, 7), frames=5, span=20, size=(32, 32))
@@ -100,7 +101,9 @@ def test_the_loss_is_rectified_flow_without_the_clean_first_frame():
 @pytest.mark.parametrize("form", ["released", "exclusive"])
 def test_batches_hold_drawn_poses_some_left_out_and_in_stage_3_parts(folders, form):
     model = dataclasses.replace(CONFIG, rules=dataclasses.replace(CONFIG.rules, part_form=form))
-    batch = recipe(folders, 3, model=model, drop_pose=0.2).open().batches(Feed(seed=0, batch_size=9))[4]
+    task = recipe(folders, 3, model=model, drop_pose=0.2).open()
+    batch = task.batches(Feed(seed=0, batch_size=9))[4]
+    assert_planned(task.recipe.plan(9), batch)
     rng = np.random.default_rng([0, 4, 0])
     for n, index in enumerate(rng.integers(7, size=9)):
         clip = CLIPS[int(index)]

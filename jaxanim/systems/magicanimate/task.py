@@ -29,7 +29,7 @@ from jaxanim.systems.sheet import FIRST, puppet_sheet
 from jaxanim.training.feed import Feed
 from jaxanim.training.objective import Objective
 from jaxanim.training.sharding import placed
-from jaxanim.training.task import Place
+from jaxanim.training.task import Place, Plan
 from jaxanim.weights import load_weights, read_description
 
 LABELS = ("parts",)
@@ -70,6 +70,14 @@ class MagicAnimateRecipe:
             raise InputError(f"stage is {self.stage}: choose 1 or 2")
         check_targets(self.targets, self.videos.frames)
 
+    def plan(self, batch_size: int) -> Plan:
+        """See `jaxanim.training.task.Planned`."""
+        from jaxanim.systems.magicanimate.plan import plan
+
+        video = self.stage == 2
+        config = self.model if video else dataclasses.replace(self.model, unet=image_form(self.model.unet))
+        return plan(MagicAnimateTask(self, config, config, {}, {}, None, self.objective), batch_size)
+
     def open(self) -> "MagicAnimateTask":
         """Reads the autoencoder and the weights to begin with; raises InputError for folders without them."""
         vae, decoder = load_weights(self.vae, networks=("vae",))["vae"]
@@ -104,7 +112,7 @@ class MagicAnimateTask:
     whole: MagicAnimateConfig
     start: PyTree
     autoencoder: PyTree
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     objective: Objective
 
     @property

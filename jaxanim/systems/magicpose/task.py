@@ -30,7 +30,7 @@ from jaxanim.systems.sheet import FIRST, puppet_sheet
 from jaxanim.training.feed import Feed
 from jaxanim.training.objective import Objective
 from jaxanim.training.sharding import placed
-from jaxanim.training.task import Place
+from jaxanim.training.task import Place, Plan
 
 LABELS = ("poses",)
 
@@ -83,6 +83,14 @@ class MagicPoseRecipe:
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it is a probability, 0 to 1")
 
+    def plan(self, batch_size: int) -> Plan:
+        """See `jaxanim.training.task.Planned`."""
+        from jaxanim.systems.magicpose.plan import plan
+
+        unet = self.model.unet if self.stage == 3 else image_form(self.model.unet)
+        config = dataclasses.replace(self.model, unet=unet)
+        return plan(MagicPoseTask(self, config, None, {}, {}, self.objective), batch_size)
+
     def open(self) -> "MagicPoseTask":
         """Reads the base and the parts to begin with.
 
@@ -113,7 +121,7 @@ class MagicPoseTask:
 
     recipe: MagicPoseRecipe
     config: MagicPoseConfig
-    base: BaseModel
+    base: BaseModel | None
     parts: PyTree
     autoencoder: PyTree
     objective: Objective

@@ -39,7 +39,7 @@ from jaxanim.systems.poseanything.together import load_network
 from jaxanim.training.feed import Feed
 from jaxanim.training.objective import Objective
 from jaxanim.training.sharding import placed
-from jaxanim.training.task import Place
+from jaxanim.training.task import Place, Plan
 from jaxanim.weights import load_weights, read_description
 
 FIRST = 900_000
@@ -87,6 +87,12 @@ class PoseAnythingRecipe:
         every = self.model.vae.frames_per_latent
         if (self.clips.frames - 1) % every:
             raise InputError(f"clips have {self.clips.frames} frames: give 1 more than a multiple of {every}")
+
+    def plan(self, batch_size: int) -> Plan:
+        """See `jaxanim.training.task.Planned`."""
+        from jaxanim.systems.poseanything.plan import plan
+
+        return plan(PoseAnythingTask(self, self.model, {}, None), batch_size)
 
     def open(self) -> "PoseAnythingTask":
         """Reads the autoencoder and the weights to begin with; InputError for folders without them."""

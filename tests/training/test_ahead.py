@@ -1,0 +1,152 @@
+"""Compiling ahead of time for TPUs: the plans, the compiler's report, and the collectives in a program's text."""
+
+import dataclasses
+import importlib.util
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from configs.full import ROWS
+from jaxanim.attention import attention
+from jaxanim.config_file import load_config
+from jaxanim.models.network import example
+from jaxanim.training.ahead import compile_step
+from jaxanim.training.collectives import traffic
+from jaxanim.training.experiment import Experiment
+from jaxanim.training.partition import partition
+from jaxanim.training.sharding import MeshShape
+from jaxanim.training.task import Plan, Planned, Task
+from train import compile as program
+
+HLO = """HloModule jit_step, entry_computation_layout={()->f32[]}
+
+%sum (a: f32[], b: f32[]) -> f32[] {
+  ROOT %add = f32[]{:T(128)} add(%a, %b)
+}
+
+%condition (p: (s32[], f32[8])) -> pred[] {
+  %constant.1 = s32[]{:T(128)} constant(30)
+  %i = s32[] get-tuple-element(%p), index=0
+  ROOT %lt = pred[] compare(%i, %constant.1), direction=LT
+}
+
+%step_of_a_gather (p: bf16[4,16]) -> bf16[16,16] {
+  ROOT %all-gather.8 = bf16[16,16]{1,0:T(8,128)(2,1)S(1)} all-gather(%p), channel_id=7, replica_groups=[16,4]<=[64], dimensions={0}
+}
+
+%body (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %all-gather.7 = bf16[16,16]{1,0:T(8,128)(2,1)} all-gather(%p), channel_id=7, replica_groups=[16,4]<=[64], dimensions={0}
+  %fusion.1 = bf16[16,16]{1,0} fusion(%p), kind=kCustom, calls=%step_of_a_gather
+  %all-reduce.3 = (f32[8]{0}, f32[2,2]{1,0}) all-reduce(%p, %q), channel_id=8, replica_groups={{0,1},{2,3}}, to_apply=%sum
+}
+
+ENTRY %main (p: f32[8]) -> f32[] {
+  %while.1 = (s32[], f32[8]) while(%p), condition=%condition, body=%body
+  %reduce-scatter.2 = f32[8]{0} reduce-scatter(%q), channel_id=9, replica_groups=mesh['a'=2,'b'=4] {'b'}, to_apply=%sum
+  %permute = (f32[8]{0}, f32[8]{0}, u32[], u32[]) collective-permute-start(%q), channel_id=10, source_target_pairs={{0,1}}
+  %done = f32[8]{0} collective-permute-done(%permute)
+}
+"""
+
+
+def test_collectives_are_counted_for_each_turn_and_their_steps_once():
+    found = traffic(HLO)
+    assert found.calls == {"all-gather": 30, "all-reduce": 30, "collective-permute": 1, "reduce-scatter": 1}
+    assert found.bytes == {
+        "all-gather": 30 * 16 * 16 * 2 * 3 // 4,
+        "all-reduce": 30 * 2 * (8 * 4 + 4 * 4) // 2,
+        "collective-permute": 32,
+        "reduce-scatter": 32 * 3,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class OneLayer(Task):
+    """A task of one attention with a matrix before it, at 1024 tokens of 8 heads of 64."""
+
+    trainable = (r"^layer/",)
+    width = 512
+
+    def plan(self, batch_size):
+        params = {"layer": {"to_q": {"kernel": example(self.width, self.width)}}}
+        batch = {"x": example(batch_size, 1024, self.width, dtype=jnp.bfloat16)}
+        return Plan(self, params, batch, self.attend, (example(1, 1024, self.width, dtype=jnp.bfloat16),))
+
+    def open(self):
+        return self
+
+    def attend(self, params, x):
+        q = (x @ params["layer"]["to_q"]["kernel"].astype(x.dtype)).reshape(*x.shape[:2], 8, 64)
+        k = x.reshape(q.shape)
+        return attention(q, k, k)
+
+    def loss(self, params, batch, key):
+        return jnp.mean(jnp.square(self.attend(params, batch["x"]).astype(jnp.float32))), {}
+
+
+needs_compiler = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu")
+
+
+@needs_compiler
+def test_a_step_is_compiled_for_chips_that_are_not_there(tmp_path, capsys):
+    config = tmp_path / "one.py"
+    config.write_text(
+        "from jaxanim.training.experiment import Experiment\nfrom jaxanim.training.sharding import MeshShape\n"
+        "from tests.training.test_ahead import OneLayer\n"
+        "config = Experiment('one', OneLayer(), batch_size=8, mesh=MeshShape(fsdp=4))\n"
+    )
+    assert program.main([str(config), "--topology", "v5e:2x2"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    tokens, width = 2 * 1024, 512
+    # The matrix forward and for its gradient (x does not learn); q k and weights v forward, and of their four
+    # gradients the two that lead to q.
+    assert report["flops"] == 2 * (2 * tokens * width * width) + (2 + 2) * (2 * tokens * 1024 * width)
+    assert report["fits"]
+    assert report["limit_gib"] == 15.75
+    # Matrix, average and two moments of float32 in four shards, and x.
+    assert report["state_gib"] == pytest.approx((4 * 4 * width * width / 4 + tokens * width * 2) / 2**30, abs=2e-3)
+    assert report["pallas_kernels"] >= 2
+    assert report["received"].keys() == report["collectives"].keys()
+    assert min(report["received"].values()) > 0
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--topology", "v9-64"], "give one of v5e-16 (v5e:4x4)"),
+        (["--topology", "v5e:3x7"], "none that there is"),
+        (["--topology", "v5e:2x2"], "does not cover 4 devices"),
+        ([], "topology is missing"),
+    ],
+)
+def test_bad_input_ends_with_a_sentence(words, said, capsys):
+    assert program.main(["configs/full_directanimator.py", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_recipe_without_a_plan_is_named():
+    from configs.base import config
+
+    with pytest.raises(Exception, match="TextToImageRecipe has no plan"):
+        compile_step(dataclasses.replace(config, mesh=MeshShape()), "v5e:2x2")
+
+
+def test_rows_are_of_configs_that_have_a_plan():
+    for file in {row.arguments[0] for row in ROWS}:
+        assert isinstance(load_config(file, Experiment).task, Planned)
+
+
+@pytest.mark.parametrize("file", ["configs/full_directanimator.py", "configs/full_poseanything.py"])
+def test_full_size_plans_fit_their_programs(file):
+    """The loss and a step of sampling can be traced on what the plan says, and patterns find what learns; those of
+    the UNet's systems, which take long to trace, are held against their real batches at small size."""
+    experiment = load_config(file, Experiment)
+    plan = experiment.task.plan(16)
+    partition(plan.params, plan.task.trainable)
+    value, _ = jax.eval_shape(plan.task.loss, plan.params, plan.batch, jax.random.key(0))
+    assert value.shape == ()
+    x = plan.inputs[-2]
+    assert jax.eval_shape(plan.denoise, plan.params, *plan.inputs).shape == x.shape

@@ -1,0 +1,116 @@
+"""Compiles what a config trains for a TPU slice, by the TPU's own compiler, on any machine; prints JSON.
+
+  python -m train.compile configs/full_directanimator.py --topology v5e:16x16
+  python -m train.compile configs/full_directanimator.py --topology v6e-64 mesh.fsdp=16 batch_size=64
+  python -m train.compile configs/full_magicanimate.py --topology v6e-8 --step sample
+  python -m train.compile --all >> rows.jsonl         every row of configs/full.py, each in a process of its own
+  python -m train.compile --table rows.jsonl          these rows as a Markdown table
+
+Bytes per chip and the limit, the model's operations per chip and step, what the chips send each other, and how
+long the compiler took. No weights, data or TPU are needed, but the package libtpu (`pip install 'jax[tpu]'`); exit
+code 1 where the program does not fit.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from jaxanim.ending import ends_well
+from jaxanim.errors import InputError
+
+STEPS = ("train", "sample")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The program; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.compile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", nargs="?", help="Python file with `config = Experiment(...)`")
+    parser.add_argument("overrides", nargs="*", metavar="name=value", help="fields to set, as mesh.fsdp=16")
+    parser.add_argument("--topology", help="a TPU's name and sides, as v5e:16x16, or a slice, as v5e-256")
+    parser.add_argument("--step", choices=STEPS, default="train", help="which program (default: train)")
+    parser.add_argument("--all", action="store_true", help="every row of configs/full.py")
+    parser.add_argument("--only", default="", metavar="WORDS", help="with --all: rows with these words in them")
+    parser.add_argument("--limit", type=float, default=60, metavar="MINUTES", help="with --all: for a row")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="print rows of JSON as a Markdown table")
+    options = parser.parse_intermixed_args(arguments)
+    return ends_well("train.compile", lambda: _start(options))
+
+
+def _start(options: argparse.Namespace) -> int:
+    if options.table is not None:
+        if not options.table.is_file():
+            raise InputError(f"--table {options.table} is no file")
+        print(table([json.loads(line) for line in options.table.read_text(encoding="utf-8").splitlines()]))
+        return 0
+    if options.all:
+        from configs.full import ROWS
+
+        for row in ROWS:
+            words = row.arguments
+            if options.only in " ".join(words):
+                print(json.dumps(compiled_apart(words, options.limit)), flush=True)
+        return 0
+    for name in ("config", "topology"):
+        if getattr(options, name) is None:
+            raise InputError(f"{name} is missing: give a config file and --topology, or --all")
+    return run(options)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compiles the one program that the options ask for."""
+    import jax
+
+    from jaxanim.config_file import load_config
+    from jaxanim.training.ahead import compile_step
+    from jaxanim.training.experiment import Experiment, override
+
+    jax.config.update("jax_platforms", "cpu")  # whatever is here, nothing is run on it
+    experiment = override(load_config(options.config, Experiment), options.overrides)
+    report = compile_step(experiment, options.topology, options.step)
+    print(json.dumps(report))
+    return 0 if report["fits"] else 1
+
+
+def compiled_apart(words: list[str], minutes: float) -> dict:
+    """The report of one row; where there is none, why."""
+    begin = time.monotonic()
+    command = [sys.executable, "-m", "train.compile", *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60 * minutes)
+    except subprocess.TimeoutExpired:
+        return {"row": words, "failed": f"not compiled in {minutes:g} minutes"}
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        last = (done.stderr.strip().splitlines() or [""])[-1]
+        return {"row": words, "failed": last[:300], "compile_s": round(time.monotonic() - begin, 1)}
+    return {"row": words} | json.loads(lines[-1])
+
+
+def table(rows: list[dict]) -> str:
+    """Rows as a Markdown table."""
+    lines = [
+        "| config | step | slice | mesh | batch | GiB a chip (limit) | TFLOP a chip | received, GB | compiled in |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if "failed" in row:
+            lines.append(f"| {' '.join(row['row'])} | | | | | {row['failed']} | | | |")
+            continue
+        mesh = " ".join(f"{axis} {size}" for axis, size in row["mesh"].items())
+        fits = "" if row["fits"] else "**too large:** "
+        received = f"{sum(row['received'].values()) / 1e9:.2f}" if "received" in row else ""
+        lines.append(
+            f"| {row['config']} | {row['step']} | {row['topology']} | {mesh} | {row.get('batch_size', '')} "
+            f"| {fits}{row['needs_gib']:.1f} ({row['limit_gib']:.1f}) | {row['flops'] / 1e12:.1f} | {received} "
+            f"| {row['compile_s']:.0f} s |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
