@@ -1,8 +1,8 @@
 """Compiles what a config trains for a TPU slice, by the TPU's own compiler, on any machine; prints JSON.
 
-  python -m train.compile configs/full_directanimator.py --topology v5e:16x16
-  python -m train.compile configs/full_directanimator.py --topology v6e-64 mesh.fsdp=16 batch_size=64
-  python -m train.compile configs/full_magicanimate.py --topology v6e-8 --step sample
+  python -m train.compile configs/full_NAME.py --topology v5e:16x16
+  python -m train.compile configs/full_NAME.py --topology v6e-64 mesh.fsdp=16 batch_size=64
+  python -m train.compile configs/full_NAME.py --topology v6e-8 --step sample
   python -m train.compile --all >> rows.jsonl         every row of configs/full.py, each in a process of its own
   python -m train.compile --table rows.jsonl          these rows as a Markdown table
 

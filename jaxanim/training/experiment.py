@@ -27,8 +27,8 @@ class Experiment:
     the same path and shape are taken. max_minutes: the training stops when the run, counted over all resumes,
     has taken this long. log_every, save_every, sheet_every, validate_every: in updates, and (but for the last, the
     loss of held-out examples) at the end; 0 for never (save: at the end only). keep: checkpoints kept. threads:
-    that read data ahead. frozen_dtype: what parameters that do not learn are held in, also in the weights written
-    at the end: bfloat16 takes half the memory.
+    that read data ahead. tensorboard: write events for it too. frozen_dtype: what parameters that do not learn are
+    held in, also in the weights written at the end: bfloat16 takes half the memory.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Experiment:
     init_from: str | None = None
     max_minutes: float | None = None
     threads: int = 2
+    tensorboard: bool = False
     frozen_dtype: Literal["float32", "bfloat16"] = "float32"
     mesh: MeshShape = dataclasses.field(default_factory=MeshShape)
 
@@ -96,7 +97,7 @@ class Experiment:
 
 CHANGEABLE = {
     "name", "steps", "log_every", "save_every", "sheet_every", "validate_every", "keep", "max_minutes", "threads",
-    "frozen_dtype",
+    "tensorboard", "frozen_dtype",
 }  # fmt: skip
 """Fields that may differ between a run and its resumption; those of `mesh` may too. Whether the frozen parameters
 are the same is seen by their bits."""

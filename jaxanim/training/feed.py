@@ -32,7 +32,16 @@ class Feed:
         if len(elements) == 0:
             raise InputError("the task has no elements to learn from")
         endless = elements.seed(self.seed).shuffle().repeat()
-        return endless.slice(slice(self.part, None, self.parts)).batch(self.batch_size)
+        if self.parts == 1:
+            return endless.batch(self.batch_size)
+
+        def own(index: int) -> int:
+            """This host's rows of a batch that is the same on any number of hosts."""
+            batch, row = divmod(index, self.batch_size)
+            return (batch * self.parts + self.part) * self.batch_size + row
+
+        rows = grain.MapDataset.range(len(endless) // self.parts).map(lambda index: endless[own(index)])
+        return rows.batch(self.batch_size)
 
     def drawn(self, draw: Draw) -> grain.MapDataset:
         """Batches that `draw` composes itself. What decides their shapes it draws from the shared generator."""

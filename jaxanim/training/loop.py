@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import functools
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -16,14 +18,16 @@ from orbax.checkpoint import v1 as ocp
 from tqdm import tqdm
 
 from jaxanim.errors import InputError
+from jaxanim.flops import model_flops
+from jaxanim.media.files import atomic_path
 from jaxanim.media.locks import locked
 from jaxanim.training import checkpoints, log, sharding
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.feed import Feed
-from jaxanim.training.partition import FlatParams, checksum, learns, partition
+from jaxanim.training.partition import FlatParams, checksum, combine, learns, partition
 from jaxanim.training.signals import stop_signals
-from jaxanim.training.state import State, make_state, step_function
-from jaxanim.training.task import Task
+from jaxanim.training.state import State, before_divergence, make_state, step_function
+from jaxanim.training.task import Batch, Task
 from jaxanim.training.validation import validation
 from jaxanim.training.workdir import check_reads, export, is_writer, prepare, write_sheet
 
@@ -108,43 +112,81 @@ def _run(
         total=experiment.steps, initial=step, desc=experiment.name, unit="step", dynamic_ncols=True,
         mininterval=0.5 if sys.stderr.isatty() else 20, disable=not is_writer(),
     )  # fmt: skip
-    with stop_signals() as signals, bar:
-        unlogged, waited, logged_at = [], 0.0, time.monotonic()
+    with contextlib.ExitStack() as stack:
+        signals = stack.enter_context(stop_signals())
+        stack.enter_context(bar)
+        events = None
+        if experiment.tensorboard and is_writer():
+            events = stack.enter_context(contextlib.closing(log.Events(workdir / "tensorboard", step)))
+        meter = log.Meter(functools.partial(_flops, task, state, frozen))
+        unlogged, before = [], {}
+
+        def save(state: State, data_state: dict) -> None:
+            at = dataclasses.replace(position, data=data_state, seconds=seconds())
+            checkpoints.save(checkpointer, state, at)
+
         while True:
             stopped = reason_to_stop(experiment, step, seconds, signals)
-            if stopped or due(step, experiment.log_every):
-                if unlogged:
-                    loss = log.write(workdir / "metrics.jsonl", unlogged)
-                    took = time.monotonic() - logged_at
-                    speed = len(unlogged) * experiment.batch_size / took
-                    bar.set_postfix_str(f"{speed:.1f} samples/s, loss {loss:.4g}, data {waited / took:.0%}", False)
-                bar.update(step - bar.n)
-                unlogged, waited, logged_at = [], 0.0, time.monotonic()
-            if stopped or due(step, experiment.save_every):
-                # Logged first, so that the file has every step up to the checkpoint, and none that is not
-                # finite.
-                if unlogged:
-                    log.write(workdir / "metrics.jsonl", unlogged)
-                    unlogged = []
-                checkpoints.save(
-                    checkpointer,
-                    state,
-                    dataclasses.replace(position, data=data.get_state(), seconds=seconds()),
-                )
+            saves = stopped or due(step, experiment.save_every)
+            # Logged before a save too, so that the file has every step up to the checkpoint, and none that is not
+            # finite.
+            if unlogged and (saves or due(step, experiment.log_every)):
+                jax.block_until_ready(unlogged[-1])
+                machine = meter.report()
+                try:
+                    rows = log.write(workdir / "metrics.jsonl", unlogged, machine)
+                except log.Diverged as error:
+                    save(before_divergence(state), before[error.step])
+                    tell_of(error, workdir, before[error.step], experiment.seed)
+                    raise
+                if events is not None:
+                    events.write(rows)
+                loss = np.mean([row["loss"] for row in rows])
+                speed = experiment.batch_size / machine["step_seconds"]
+                wait = machine["data_wait_seconds"] / machine["step_seconds"]
+                bar.set_postfix_str(f"{speed:.1f} samples/s, loss {loss:.4g}, data {wait:.0%}", False)
+                unlogged, before = [], {}
+            bar.update(step - bar.n)
+            if saves:
+                save(state, data.get_state())
             if stopped:
                 return state, Outcome(step, stopped, np.nan, seconds())
             if due(step, experiment.sheet_every):
                 write_sheet(experiment, task, state, frozen, workdir)
 
+            before[step + 1] = data.get_state()
             asked = time.monotonic()
             batch = sharding.shard_batch(next(data), mesh)
-            waited += time.monotonic() - asked
+            meter.step(batch, time.monotonic() - asked)
             state, metrics = run_step(state, frozen, batch)
             step += 1
             # Kept on the device: to fetch them now would be to wait for the step.
             unlogged.append({"step": step, **metrics})
             if validate is not None and due(step, experiment.validate_every):
                 unlogged[-1] |= validate(state, frozen)
+
+
+def _flops(task: Task, state: State, frozen: FlatParams, batch: Batch) -> int:
+    """The model's operations in a step on a batch of this form."""
+
+    def gradient(params: FlatParams, frozen: FlatParams, batch: Batch, key: jax.Array) -> FlatParams:
+        return jax.grad(lambda params: task.loss(combine(params, frozen), batch, key)[0])(params)
+
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (state.params, frozen, batch))
+    return model_flops(gradient, *shapes, jax.random.key(0))
+
+
+def tell_of(error: log.Diverged, workdir: Path, data_state: dict, seed: int) -> None:
+    """Writes down which batch it was, and adds to the error where to find that and the state before it."""
+    if is_writer():
+        keys = {"step": error.step, "seed": seed, "data": data_state}
+        with atomic_path(workdir / "diverged.json") as temporary:
+            temporary.write_text(json.dumps(dict(error.row) | keys, indent=1) + "\n", encoding="utf-8")
+    error.args = (
+        f"{error}; the state before it is checkpoint {error.step - 1}, its random key and the place of its batch "
+        f"in the data stand in {workdir / 'diverged.json'}. The same command takes that step again. A lower "
+        "learning_rate, a longer warmup or a smaller clip_norm may help",
+    )
 
 
 def initial(experiment: Experiment, task: Task, mesh: Mesh) -> tuple[State, FlatParams]:

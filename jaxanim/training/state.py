@@ -67,10 +67,19 @@ def _first(experiment: Experiment) -> Callable[[FlatParams], tuple[FlatParams, P
     return lambda params: (jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
+def before_divergence(state: State) -> State:
+    """The state that the step that was not finite began with; the step counter is below 0 since then."""
+    step = jax.device_put(-1 - state.step, state.step.sharding)
+    return state.replace(step=step)
+
+
 def step_function(
     experiment: Experiment, task: Task, state: State
 ) -> Callable[[State, FlatParams, Batch], tuple[State, Metrics]]:
     """(state, frozen parameters, batch) -> (state, metrics), compiled; it reuses the state's buffers.
+
+    A step whose loss or gradient is not finite changes nothing, and no step after it does: `before_divergence` then
+    gives the state that it began with.
 
     The step is traced for the mesh that `state` lies on, and the new state lies where `state` does. Left to choose,
     the compiler names another place for it even on one device, and the second step is compiled all over again.
@@ -114,6 +123,9 @@ def step_function(
         params = optax.apply_updates(state.params, updates)
         ema = update_ema(state.ema, params, state.step, experiment.ema_decay)
         metrics["gradient_norm"] = optax.global_norm(gradients)
-        return State(step=state.step + 1, params=params, ema=ema, optimizer=optimizer_state), metrics
+        good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"]) & (state.step >= 0)
+        after = State(step=state.step + 1, params=params, ema=ema, optimizer=optimizer_state)
+        stopped = state.replace(step=jnp.where(state.step < 0, state.step, -1 - state.step))
+        return jax.tree.map(lambda new, old: jnp.where(good, new, old), after, stopped), metrics
 
     return jax.jit(step, donate_argnums=0, out_shardings=(jax.tree.map(lambda leaf: leaf.sharding, state), None))

@@ -16,8 +16,8 @@ from jaxanim.training.partition import combine
 from jaxanim.training.state import State
 from jaxanim.training.task import Task
 
-FOLDERS = ("checkpoints", "sheets", "weights")
-FILES = ("config.json", "metrics.jsonl", "loss.png")
+FOLDERS = ("checkpoints", "sheets", "weights", "tensorboard")
+FILES = ("config.json", "metrics.jsonl", "loss.png", "diverged.json")
 
 
 def check_reads(experiment: Experiment, workdir: Path) -> None:

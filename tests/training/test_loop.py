@@ -16,7 +16,7 @@ from flax.traverse_util import unflatten_dict
 
 from jaxanim.errors import InputError
 from jaxanim.media.images import read_image
-from jaxanim.training import checkpoints, log
+from jaxanim.training import checkpoints, chips, log
 from jaxanim.training.loop import batches, initial, train
 from jaxanim.training.sharding import make_mesh, shard_batch
 from jaxanim.training.state import step_function
@@ -138,7 +138,7 @@ def test_killed_at_any_moment_and_resumed_is_bit_identical(uninterrupted, tmp_pa
     outcome = train(config, tmp_path)
     assert outcome.stopped == "finished"
     # Every digit of every metric of every step.
-    assert log.read(tmp_path / "metrics.jsonl") == log.read(workdir / "metrics.jsonl")
+    assert log.learnt(log.read(tmp_path / "metrics.jsonl")) == log.learnt(log.read(workdir / "metrics.jsonl"))
     np.testing.assert_array_equal(
         np.load(tmp_path / "weights" / "kernel.npy"), np.load(workdir / "weights" / "kernel.npy")
     )
@@ -170,17 +170,63 @@ def test_the_budget_counts_over_resumes(tmp_path):
     )
 
 
-def test_nan_stops_with_the_last_good_checkpoint(tmp_path):
-    bad = dataclasses.replace(config, task=Toy(explode_at=150), save_every=2, log_every=5)
-    with pytest.raises(log.Diverged, match=r"the loss became nan at step \d+") as raised:
+def test_a_loss_that_is_not_finite_stops_with_the_state_before_it_and_the_place_of_its_batch(tmp_path):
+    bad = dataclasses.replace(config, task=Toy(explode_at=150), save_every=4, log_every=5)
+    with pytest.raises(log.Diverged, match=r"the loss became nan and .* at step \d+; the state before it") as raised:
         train(bad, tmp_path)
-    step = int(str(raised.value).split("at step ")[1].split(";")[0])
-    assert step > 3, "too early for a checkpoint"
+    step = raised.value.step
+    assert step > 5
+    rows = log.read(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, step + 1))
+    assert np.isfinite([row["loss"] for row in rows[:-1]]).all()
+
+    # As a run that does not look at its loss gets there.
+    state, frozen = begin(bad)
+    toy = bad.task.open()
+    run, data = step_function(config, Toy(), state), batches(bad, toy)
+    for _ in range(step - 1):
+        state, _ = run(state, frozen, shard_batch(next(data), make_mesh()))
     like, _ = begin(bad)
     with checkpoints.open_checkpoints(tmp_path / "checkpoints", 2, clean=False) as checkpointer:
-        state, _ = checkpoints.restore(checkpointer, like)
-    assert int(state.step) < step
-    chex.assert_tree_all_finite(state)
+        saved, position = checkpoints.restore(checkpointer, like)
+    assert int(saved.step) == step - 1
+    chex.assert_trees_all_close(saved, state, rtol=1e-6)
+    keys = json.loads((tmp_path / "diverged.json").read_text())
+    assert (keys["step"], keys["seed"], keys["data"]) == (step, bad.seed, position.data)
+    data.set_state(keys["data"])
+    batch = next(data)
+    assert not np.isfinite(toy.loss(unflatten_dict(saved.params | frozen, sep="/"), batch, jax.random.key(0))[0])
+
+    with pytest.raises(log.Diverged, match=f"at step {step};"):  # the same command takes the step again
+        train(bad, tmp_path)
+
+
+def test_the_machine_s_part_is_logged_and_shown_to_tensorboard(tmp_path, monkeypatch):
+    from tensorboardX.proto.event_pb2 import Event
+
+    monkeypatch.setitem(chips.CHIPS, jax.devices()[0].device_kind, chips.Chip("this", flops=1e6))
+    short = dataclasses.replace(config, steps=10, log_every=4, save_every=0, sheet_every=0, tensorboard=True)
+    train(short, tmp_path)
+    rows = log.read(tmp_path / "metrics.jsonl")
+    measured = {row["step"]: row for row in rows if "mfu" in row}
+    assert list(measured) == [4, 8, 10]
+    for row in measured.values():
+        assert set(log.MACHINE) <= row.keys()
+        assert row["step_seconds"] > row["data_wait_seconds"] >= 0
+        assert 0 < row["memory_gib"] < 1000
+        # x w forward and the gradient of w: 8 rows, 8 features, 4 outputs.
+        assert row["mfu"] == pytest.approx(2 * (2 * 8 * 8 * 4) / row["step_seconds"] / 1e6)
+    assert not any(set(log.MACHINE) & row.keys() for row in log.learnt(rows))
+
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    data, shown = file.read_bytes(), {}
+    while data:  # TFRecords: length, its checksum, the event, its checksum
+        length = int.from_bytes(data[:8], "little")
+        event, data = Event.FromString(data[12 : 12 + length]), data[16 + length :]
+        shown |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
+    assert shown["training/loss", 3] == pytest.approx(rows[2]["loss"])
+    assert shown["training/gradient_norm", 10] == pytest.approx(rows[9]["gradient_norm"])
+    assert shown["machine/step_seconds", 8] == pytest.approx(measured[8]["step_seconds"])
 
 
 def test_a_step_is_compiled_once():
