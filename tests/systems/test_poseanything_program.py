@@ -71,6 +71,44 @@ def test_bad_input_is_one_sentence(world, tmp_path, capsys, more, message):
     assert not (tmp_path / "b.mp4").exists()
 
 
+def _thirteen(held):
+    held["points"] = [str(k) for k in range(14)]
+    held["edges"] = [[0, k + 1] for k in range(13)]
+    held["segments"] = {f"leg {k}": [k] for k in range(13)}
+    held["frames"] = [[[k, k] for k in range(14)] for _ in held["frames"]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda held: held["edges"].append([0, 99]), "is [0, 99]; it should join two of the points 0 to"),
+        (lambda held: held["frames"][2].__setitem__(0, [float("nan"), 3.0]), "frame 2: point 'nose' is [nan, 3.0]"),
+        (_thirteen, "has 13 segments; up to 12 can be told apart"),
+        (lambda held: held["frames"].__setitem__(1, [[1, 2]]), "frame 1 is neither null nor a list of"),
+    ],
+)
+def test_skeletons_that_are_none_are_refused_before_any_work(world, tmp_path, capsys, monkeypatch, spoil, message):
+    monkeypatch.setattr("jaxanim.systems.poseanything.system.animate", None)
+    path = world / "puppet" / "skeleton.json"
+    held = json.loads(path.read_text())
+    held["points"][0] = "nose"
+    spoil(held)
+    (tmp_path / "spoilt.json").write_text(json.dumps(held))
+    assert animate(command(world, tmp_path / "b.mp4", "--motion", tmp_path / "spoilt.json")) == 2
+    error = capsys.readouterr().err
+    assert message in error, error
+    assert error.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["spoilt.json"]
+
+
+def test_weights_of_another_system_are_refused(world, tmp_path, capsys):
+    save_weights(tmp_path / "other", {"vae": (CONFIG.vae, tiny().params["vae"])}, system="vae")
+    assert animate(command(world, tmp_path / "b.mp4", "--weights", tmp_path / "other")) == 2
+    error = capsys.readouterr().err
+    assert "poseanything" in error, error
+    assert not (tmp_path / "b.mp4").exists()
+
+
 def test_cases_begin_with_their_reference_and_take_every_kind():
     needs = entry("poseanything").needs
     for seed in range(950_000, 950_000 + len(KINDS)):
