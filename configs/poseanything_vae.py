@@ -11,14 +11,15 @@ second goes on with whole clips.
 import dataclasses
 
 from configs.poseanything_models import CLIPS, HELD_OUT, VAE
-from jaxanim.systems.poseanything.autoencoder_task import WanVAETask
+from jaxanim.data.skeletons import WithSkeletons
 from jaxanim.training.experiment import Experiment
+from jaxanim.training.tasks.video_vae import VideoVAETask
 
 config = Experiment(
     name="poseanything_vae",
-    task=WanVAETask(
+    task=VideoVAETask(
         VAE,
-        dataclasses.replace(CLIPS, seeds=(0, 2100)),
+        WithSkeletons(dataclasses.replace(CLIPS, seeds=(0, 2100))),
         HELD_OUT,
         frames=17,
         crop=64,

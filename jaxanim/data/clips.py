@@ -2,5 +2,7 @@
 
 from jaxanim.data.folders import FolderClips
 from jaxanim.data.puppets import PuppetClips
+from jaxanim.data.skeletons import SkeletonClips, WithSkeletons
 
 Clips = PuppetClips | FolderClips
+VideoClips = Clips | SkeletonClips | WithSkeletons

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from jaxanim.cues.skeleton import Graph, Skeleton
-from jaxanim.data.pipeline import Element
+from jaxanim.cues.skeleton_drawing import draw_segments
+from jaxanim.data.pipeline import Element, cached
 from jaxanim.data.puppets import PROMPT_BYTES
 from jaxanim.errors import InputError
 from jaxanim.puppets import KINDS, puppet_clip
@@ -67,6 +68,47 @@ class SkeletonClips:
             "mask": clip.mask[0],
             "prompt": np.array(clip.prompt.encode()[:PROMPT_BYTES], f"S{PROMPT_BYTES}"),
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class WithSkeletons:
+    """The videos of `clips`, and behind them skeleton videos of the first of them, which PoseAnything encodes too.
+
+    Attributes:
+      clips: of puppets.
+      share: of all videos that are skeletons.
+
+    Elements hold "frames" uint8 [frames, height, width, 3].
+    """
+
+    clips: SkeletonClips
+    share: float = 0.2
+
+    version = 1
+
+    def __post_init__(self):
+        if not 0 <= self.share <= 0.5:
+            raise InputError(f"share is {self.share}: it is of skeletons among all videos, 0 to 0.5")
+
+    @property
+    def frames(self) -> int:
+        """Of an element."""
+        return self.clips.frames
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.clips.size
+
+    def __len__(self) -> int:
+        return round(len(self.clips) / (1 - self.share))
+
+    def __getitem__(self, index: int) -> Element:
+        # Rendered once, whoever takes them.
+        clip = cached(self.clips)[index % len(self.clips)]
+        if index < len(self.clips):
+            return {"frames": clip["frames"]}
+        return {"frames": draw_segments(graph_of(clip["points"], clip["kind"]), self.size)}
 
 
 def graph_of(points: Float[np.ndarray, "frames most 3"], kind: int | np.integer | Integer[np.ndarray, ""]) -> Graph:

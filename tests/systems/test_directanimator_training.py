@@ -233,7 +233,7 @@ def test_a_step_of_the_autoencoder(folders):
     assert all(bool(jnp.any(leaf)) for leaf in jax.tree.leaves(slope["encoder"]["conv_in"]))
     learnt = dataclasses.replace(task, start=str(folders[0] / "vae")).init(jax.random.key(0))
     chex.assert_trees_all_equal_shapes(learnt, params)
-    with pytest.raises(InputError, match="clips have 6 frames"):
+    with pytest.raises(InputError, match="has 6 of its clip's 6 frames: it should have 8 n"):
         VideoVAETask(VAE, dataclasses.replace(clips, frames=6), clips)
 
 

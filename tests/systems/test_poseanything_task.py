@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxanim.cues.skeleton_drawing import draw_segments, segment_masks
-from jaxanim.data.skeletons import SkeletonClips, graph_of
+from jaxanim.data.skeletons import SkeletonClips, WithSkeletons, graph_of
 from jaxanim.diffusion.flow import Flow
 from jaxanim.errors import InputError
 from jaxanim.models.sentencepiece import tokenize
@@ -17,7 +17,6 @@ from jaxanim.models.wan.video import to_latents
 from jaxanim.puppets import KINDS, puppet_clip
 from jaxanim.systems import load
 from jaxanim.systems.poseanything import parts
-from jaxanim.systems.poseanything.autoencoder_task import WanVAETask
 from jaxanim.systems.poseanything.losses import loss
 from jaxanim.systems.poseanything.network import velocity
 from jaxanim.systems.poseanything.sparse import draw_kept
@@ -29,6 +28,7 @@ from jaxanim.training.loop import initial
 from jaxanim.training.partition import combine, partition
 from jaxanim.training.sharding import make_mesh, shard_batch
 from jaxanim.training.state import step_function
+from jaxanim.training.tasks.video_vae import VideoVAETask
 from jaxanim.weights import load_weights, save_weights
 from tests.systems.planned import assert_planned
 from tests.systems.tiny_poseanything import CONFIG, TOKENIZER, injected, tiny
@@ -190,13 +190,21 @@ def test_training_moves_what_it_trains_and_its_weights_load(folders, tmp_path):
 
 
 def test_the_autoencoder_learns_puppets_and_skeletons(tmp_path):
-    task = WanVAETask(
-        CONFIG.vae, CLIPS, dataclasses.replace(CLIPS, seeds=(900_000, 2)), frames=3, crop=16, poses=0.5
-    )
+    clips = WithSkeletons(CLIPS, share=0.5)
+    assert len(clips) == 14
+    for index in range(7):
+        np.testing.assert_array_equal(clips[index]["frames"], CLIPS[index]["frames"])
+        graph = graph_of(CLIPS[index]["points"], CLIPS[index]["kind"])
+        np.testing.assert_array_equal(clips[7 + index]["frames"], draw_segments(graph, (32, 32)))
+    task = VideoVAETask(CONFIG.vae, clips, dataclasses.replace(CLIPS, seeds=(900_000, 2)), frames=3, crop=16)
+    with pytest.raises(InputError, match="has 4 of its clip's 5 frames: it should have 2 n"):
+        dataclasses.replace(task, frames=4)
+    with pytest.raises(InputError, match="crop is 64: give a multiple of 4, 32 at most"):
+        dataclasses.replace(task, crop=64)
     params = tiny().params["vae"]
     batch = task.batches(Feed(seed=0, batch_size=4))[0]
     assert batch["pixels"].shape == (4, 3, 16, 16, 3)
-    value, metrics = jax.jit(task.loss)(params, batch, jax.random.key(0))
+    value, metrics = jax.jit(task.loss)(params, jax.tree.map(jnp.asarray, batch), jax.random.key(0))
     assert np.isfinite(value)
     assert float(metrics["psnr"]) > 0
     task.save(params, tmp_path / "vae")
