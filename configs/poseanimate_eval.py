@@ -3,7 +3,7 @@
   python -m sample.evaluate configs/poseanimate_eval.py --seeds 950000:950008 --skip-wrong
   python -m sample.evaluate configs/poseanimate_eval.py --seeds 950000:950008 --ablations
 
-The networks are those of weights/magicpose: its ControlNet and the base under it.
+A few frames of 10 steps each, since every frame has an optimisation of its own.
 """
 
 from jaxanim.metrics.evaluate import Evaluation, Variant
@@ -11,10 +11,11 @@ from jaxanim.metrics.evaluate import Evaluation, Variant
 config = Evaluation(
     name="poseanimate",
     system="poseanimate",
-    weights="weights/magicpose",
+    weights="weights/poseanimate",
     size=(128, 128),
-    frames=16,
-    options={"transition": 2},
+    frames=4,
+    steps=10,
+    options={"transition": 1},
     variants=(
         Variant("all"),
         Variant("without PACM", options={"inversion": "none"}),

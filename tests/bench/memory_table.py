@@ -2,7 +2,8 @@
 
     python -m tests.bench.memory_table [--tpu v5p:2x2x1] [--only WORDS] [--small]
 
-compiles one guided denoising step, and the decoding, of AnimateDiff (SD1.5 and motion modules v3) and of MagicAnimate
+compiles one guided denoising step, and the decoding, of AnimateDiff (SD1.5 and motion modules v3) and of MagicAnimate,
+and a timestep of PoseAnimate's optimisation of 16 frames' embeddings, some of them at once,
 without allocating a parameter, and prints JSON and then a Markdown table. "Working" is what the program needs beside
 its arguments (`memory_analysis().temp_size_in_bytes`), "weights" are all networks of the system, which stay; the peak is
 the two together. With `--tpu` one chip of that topology is compiled for (package libtpu; no TPU needed), otherwise
@@ -18,6 +19,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from tqdm import tqdm
 
 from jaxanim.attention import compiling_for
@@ -29,6 +31,8 @@ from jaxanim.models.vae import to_pixels
 from jaxanim.systems.base import Memory
 from jaxanim.systems.magicanimate import animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
+from jaxanim.systems.poseanimate.animate import _Predict
+from jaxanim.systems.poseanimate.pacm import optimise
 from jaxanim.systems.stable_diffusion import generate
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
 from jaxanim.weights import config_in_dtype
@@ -50,11 +54,16 @@ DECODE = [
     ("bfloat16, 1 frame at once", HALF | {"frames_at_once": 1}),
     ("bfloat16, in tiles of 256", HALF | {"tile": 256}),
 ]
+OPTIMISE = [(f"{dtype}, {'nothing' if remat == 'none' else remat} computed again",
+             {"dtype": dtype, "remat": remat})
+            for dtype, remat in (("float32", "none"), ("bfloat16", "none"), ("bfloat16", "products"), ("bfloat16", "blocks"))]
 ROWS = [("AnimateDiff step, 16 frames", words, options) for words, options in STEPS]
 ROWS += [("MagicAnimate step, 16 frames", words, options) for words, options in STEPS]
 ROWS += [("AnimateDiff step, 48 frames", words, options) for words, options in LONG]
 ROWS += [("decoding, 16 frames of 512x512", words, options) for words, options in DECODE]
 ROWS += [("decoding, 1 frame of 2048x2048", words, options) for words, options in DECODE[3:]]
+ROWS += [(f"PoseAnimate, 16 frames, {at_once} at once", words, options | {"at_once": at_once})
+         for words, options in OPTIMISE for at_once in (1, 2, 4, 16)]  # fmt: skip
 
 
 def main():
@@ -88,7 +97,8 @@ def measure(what: str, words: str, options: dict, sharding, small: bool) -> dict
     # Smaller ones still, one block of attention would be most of the memory.
     side = (16 if small else 64) * (4 if "2048" in what and not small else 1)
     frames = next(int(word) for word in what.replace(",", " ").split() if word.isdigit())
-    make = {"AnimateDiff": animatediff, "MagicAnimate": magicanimate, "decoding": decoding}[name]
+    make = {"AnimateDiff": animatediff, "MagicAnimate": magicanimate, "decoding": decoding,
+            "PoseAnimate": poseanimate}[name]
     fn, args = make(config, options, params, frames, side)
     if sharding is not None:
         args = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), args)
@@ -109,6 +119,9 @@ def system_config(what: str, dtype: str, small: bool):
     if what.startswith("MagicAnimate"):
         pooled = dataclasses.replace(unet, pool_frames=True)
         base = MagicAnimateConfig(unet=pooled, controlnet=controlnet_config(unet))
+    elif what.startswith("PoseAnimate"):
+        plain = dataclasses.replace(unet, motion=None)
+        base = StableDiffusionConfig(unet=plain, controlnet=controlnet_config(plain))
     else:
         base = StableDiffusionConfig(unet=unet)
     half = {name: config_in_dtype(getattr(base, name), dtype) for name in ("vae", "text_encoder")}
@@ -128,6 +141,20 @@ def magicanimate(config, options, params, frames, side):
     pose = jax.ShapeDtypeStruct((frames, side, side, config.unet.block_out_channels[0]), config.unet.dtype)
     args = params, f32(side, side, 4), pose, f32(), f32(frames, side, side, 4), first_step(config)
     return jax.jit(denoise), args
+
+
+def poseanimate(config, options, params, frames, side):
+    width, length = config.unet.cross_attention_dim, 77
+    networks = {name: params[name] for name in ("unet", "controlnet")}
+
+    def optimised(networks, words, trajectory, text, start, poses):
+        predict = Partial(_Predict(config, options["remat"]), networks, words)
+        settings = {"guidance": 7.5, "frames_at_once": options["at_once"]}
+        return optimise(predict, config.diffusion, trajectory, text, start, poses, **settings)
+
+    pose = jax.ShapeDtypeStruct((frames, side, side, config.unet.block_out_channels[0]), config.unet.dtype)
+    args = networks, f32(length), f32(2, side, side, 4), f32(length, width), f32(1, length, width), pose
+    return jax.jit(optimised), args
 
 
 def decoding(config, options, params, frames, side):
