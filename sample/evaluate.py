@@ -128,14 +128,14 @@ def choose_cases(
         return None if config.driver is None else seed + config.driver
 
     pairs = list(zip(identities, others, strict=True))
-    if motions is None:
-        return {
-            str(seed): partial(make, seed, other=other, driver=driver(seed), motion=config.motion)
-            for seed, other in pairs
-        }
+    if motions is None and not config.styles:
+        return {str(seed): partial(make, seed, other=other, driver=driver(seed)) for seed, other in pairs}
+    named = {style: style for style in config.styles}
+    if motions is not None:
+        named = {folder.name: folder for folder in motion_folders(motions)}
     return {
-        f"{folder.name}/{seed}": partial(make, seed, other=other, driver=driver(seed), motion=folder)
-        for folder in motion_folders(motions)
+        f"{name}/{seed}": partial(make, seed, other=other, driver=driver(seed), motion=motion)
+        for name, motion in named.items()
         for seed, other in pairs
     }
 
@@ -185,7 +185,7 @@ def run_variant(
         "frames": config.frames,
         "kind": config.kind,
         "driver": config.driver,
-        "motion": config.motion,
+        "styles": config.styles,
         "shape": config.shape,
         "face": config.face,
         "options": options,

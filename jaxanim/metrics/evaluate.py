@@ -52,7 +52,7 @@ class Evaluation:
       kind: of character.
       driver: added to a case's seed, the identity that performs the motion in the driving video in place of the
         reference's own; None for that. The truth stays the reference's, so that a copied driver is found out.
-      motion: style of the motion, such as "turn"; None for the seed's own.
+      styles: of motion, such as "turn", each performed by every seed; none for the seeds' own.
       shape: of their bodies, see `jaxanim.metrics.puppet_cases.SHAPES`; None for those that trainings know.
       face: weights folder of a face network (`jaxanim.metrics.face`); None measures no faces.
       options: further fields, as a variant's.
@@ -68,7 +68,7 @@ class Evaluation:
     guidance: float | None = None
     kind: str = "human"
     driver: int | None = None
-    motion: str | None = None
+    styles: Sequence[str] = ()
     shape: str | None = None
     face: str | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -1,0 +1,61 @@
+r"""DirectAnimator's Table 3 on unseen puppets: the driving cues and Same2X.
+
+  python -m sample.evaluate configs/directanimator_table3.py --seeds 950000:950016 --ablations
+
+Another identity drives each puppet; the column "driver" says whether it is copied. Every row is trained for as many
+steps as "ours" (configs/directanimator_stage1.py, then _stage2.py), in the folders named:
+
+  python -m train.run configs/directanimator_stage1.py name=directanimator_s1_stage1 \
+    task.pairs.cues.face=false
+  python -m train.run configs/directanimator_stage2.py name=directanimator_s1 \
+    task.start=runs/directanimator_s1_stage1/weights task.pairs.cues.face=false
+  python -m train.run configs/directanimator_stage1.py name=directanimator_s2_stage1 \
+    task.pairs.cues.enlarge=false
+  python -m train.run configs/directanimator_stage2.py name=directanimator_s2 \
+    task.start=runs/directanimator_s2_stage1/weights task.pairs.cues.enlarge=false
+  python -m train.run configs/directanimator_stage1.py name=directanimator_s3_stage1 \
+    task.pairs.cues.grey=false task.pairs.cues.cut_off=none
+  python -m train.run configs/directanimator_stage2.py name=directanimator_s3 \
+    task.start=runs/directanimator_s3_stage1/weights task.pairs.cues.grey=false task.pairs.cues.cut_off=none
+  python -m train.run configs/directanimator_stage1.py name=directanimator_s4_stage1 \
+    task.pairs.cues.cut_off=none
+  python -m train.run configs/directanimator_stage2.py name=directanimator_s4 \
+    task.start=runs/directanimator_s4_stage1/weights task.pairs.cues.cut_off=none
+  python -m train.run configs/directanimator_stage1.py name=directanimator_s5_stage1 \
+    task.pairs.cues.pose=skeleton
+  python -m train.run configs/directanimator_stage2.py name=directanimator_s5 \
+    task.start=runs/directanimator_s5_stage1/weights task.pairs.cues.pose=skeleton
+  python -m train.run configs/directanimator_stage1.py name=directanimator_s6_stage1 \
+    task.pairs.cues.location=false
+  python -m train.run configs/directanimator_stage2.py name=directanimator_s6 \
+    task.start=runs/directanimator_s6_stage1/weights task.pairs.cues.location=false
+  python -m train.run configs/directanimator_stage1.py name=directanimator_s7_stage1 task.pairs.cues.grid=1
+  python -m train.run configs/directanimator_stage2.py name=directanimator_s7 \
+    task.start=runs/directanimator_s7_stage1/weights task.pairs.cues.grid=1
+  python -m train.run configs/directanimator_stage2.py name=directanimator_plain task.same2x=none
+
+Not trained yet: no figure stands here before it is.
+"""
+
+from jaxanim.metrics.evaluate import Evaluation, Variant
+
+config = Evaluation(
+    name="directanimator_table3",
+    system="directanimator",
+    weights="weights/directanimator",
+    size=(64, 64),
+    frames=17,
+    driver=20_000,
+    face="weights/face",
+    variants=(
+        Variant("S1 without face cue", weights="runs/directanimator_s1/weights"),
+        Variant("S2 face neither enlarged nor centred", weights="runs/directanimator_s2/weights"),
+        Variant("S3 pose cue in colour", weights="runs/directanimator_s3/weights"),
+        Variant("S4 grey, no low pass", weights="runs/directanimator_s4/weights"),
+        Variant("S5 skeleton map", weights="runs/directanimator_s5/weights"),
+        Variant("S6 without location cue", weights="runs/directanimator_s6/weights"),
+        Variant("S7 hard masks", weights="runs/directanimator_s7/weights"),
+        Variant("S8 without Same2X", weights="runs/directanimator_plain/weights"),
+        Variant("ours", weights="runs/directanimator_stage2/weights"),
+    ),
+)
