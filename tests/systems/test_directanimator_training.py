@@ -26,7 +26,7 @@ from jaxanim.systems.directanimator.config import DirectAnimatorConfig
 from jaxanim.systems.directanimator.cues import CueOptions
 from jaxanim.systems.directanimator.losses import Same2X
 from jaxanim.systems.directanimator.network import CueTransformerConfig
-from jaxanim.systems.directanimator.pairs import PuppetPairs
+from jaxanim.systems.directanimator.pairs import PairClips, PairCues, PuppetPairs
 from jaxanim.systems.directanimator.task import DirectAnimatorRecipe
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.feed import Feed
@@ -144,6 +144,24 @@ def encoded_directly(vae, pair):
     return cues | {"latents": latents, "image": image_latent(vae, VAE, reference[None, None], None)[0]}
 
 
+def test_clips_are_rendered_once_for_all_sorts_of_cues():
+    first, other = PAIRS, dataclasses.replace(PAIRS, cues=dataclasses.replace(CUES, pose="skeleton"), faulty=1.0)
+    clips = PairClips.of(first)
+    assert clips == PairClips.of(other)
+    element = clips[1]
+    for pairs in (first, other):
+        chex.assert_trees_all_equal(PairCues(pairs, {1: element})[1], pairs[1])
+    shown, drawn = first.shown(1, element), other.shown(1, element)
+    np.testing.assert_array_equal(drawn["pose"], element["openpose"])
+    np.testing.assert_array_equal(shown["face"], drawn["face"])
+    # The other identity plays backwards, the location cue does not.
+    backwards = other.shown(1, element | {name: element[name][::-1] for name in element if "driver_" in name})
+    forwards = dataclasses.replace(other, faulty=0.0).shown(1, element)
+    np.testing.assert_array_equal(backwards["pseudo_pose"], forwards["pseudo_pose"])
+    assert (drawn["pseudo_pose"] != forwards["pseudo_pose"]).any()
+    np.testing.assert_array_equal(drawn["pseudo_body_mask"], shown["body_mask"])
+
+
 def test_the_first_stage_begins_with_a_base(folders):
     folder, _ = folders
     base = fresh_params("transformer", BASE, jax.random.key(7))
@@ -167,6 +185,9 @@ def test_the_second_stage_learns_with_the_first_as_its_teacher(folders):
     assert set(logs) == {"denoising", "alignment"}
     assert -1 <= logs["alignment"] < 0
     chex.assert_trees_all_equal(after["teacher"], start["teacher"])
+    other = dataclasses.replace(PAIRS, cues=dataclasses.replace(CUES, face=False))
+    with pytest.raises(InputError, match=r"pairs have CueOptions\(.*face=False.*learnt from"):
+        dataclasses.replace(recipe, pairs=other).open()
     anew = dataclasses.replace(recipe, afresh=True).open().init(jax.random.key(3))
     chex.assert_trees_all_equal(anew["teacher"], start["teacher"])
     chex.assert_trees_all_equal(

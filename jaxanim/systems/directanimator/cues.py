@@ -32,6 +32,8 @@ class CueOptions:
     """What the paper leaves open about the cues, and its ablations (Table 3).
 
     Attributes:
+      pose: the pose cue is the driving video's "foreground", or in its place a "skeleton" map (S5), drawn OpenPose
+        keypoints that come with the video; grey and cut_off then do nothing.
       cut_off: the pose cue keeps frequencies up to about so many cycles along the frame's shorter side; None keeps
         all (S4). The paper names no number: 16 keeps limbs, some 1/16 of a frame wide, and loses cloth and hair.
       edge: "gaussian" falls off smoothly; "ideal" cuts, and rings along outlines, which is a texture of its own.
@@ -47,6 +49,7 @@ class CueOptions:
       align: bring the location cue to the reference's place and size (Eqs. 9 to 12).
     """
 
+    pose: Literal["foreground", "skeleton"] = "foreground"
     cut_off: float | None = 16.0
     edge: Literal["gaussian", "ideal"] = "gaussian"
     grey: bool = True
@@ -95,8 +98,10 @@ def cue_triplet(driving: Labels, still: Labels, size: tuple[int, int], options: 
     if options.align and still.masks is not None and (still.masks[0] > 127).any():
         move = align_masks(masks, still.masks[0])
     kept = good_masks(masks, options.worst)
+    if options.pose == "skeleton" and "openpose" not in driving.pictures:
+        raise InputError("the pose cue is a skeleton map: the driving video has to come with OpenPose keypoints")
     cues = CueTriplet(
-        pose_cue(video, masks, kept, options),
+        driving.pictures["openpose"] if options.pose == "skeleton" else pose_cue(video, masks, kept, options),
         face_cue(video, boxes, options),
         *location_cue(masks, boxes, kept, size, move, options),
     )

@@ -15,7 +15,7 @@ from jaxanim.models.cogvideox.chunks import to_latents
 from jaxanim.models.cogvideox.image_to_video import image_latent
 from jaxanim.models.cogvideox.vae import CogVideoXVAEConfig
 from jaxanim.systems.directanimator.network import with_mask
-from jaxanim.systems.directanimator.pairs import PuppetPairs
+from jaxanim.systems.directanimator.pairs import PairClips, PairCues, PuppetPairs
 
 CUES = {
     prefix + name: (prefix + name, prefix + mask)
@@ -52,8 +52,9 @@ class PairLatents:
 
 def pair_latents(pairs: PuppetPairs, config: CogVideoXVAEConfig, params: PyTree) -> Cached:
     """Cached latents of `pairs` under an autoencoder."""
-    # Rendered by a pool of processes before one process encodes.
-    return cached(PairLatents(pairs, config, params, encoder_digest(config, params), cached(pairs)), processes=1)
+    # Rendered by a pool of processes before one process encodes; the clips once for all options of the cues.
+    rendered = cached(PairCues(pairs, cached(PairClips.of(pairs))))
+    return cached(PairLatents(pairs, config, params, encoder_digest(config, params), rendered), processes=1)
 
 
 @functools.partial(jax.jit, static_argnums=0)

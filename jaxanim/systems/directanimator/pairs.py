@@ -7,11 +7,11 @@ import numpy as np
 
 from jaxanim.cues.align import Similarity
 from jaxanim.cues.driving import Labels
-from jaxanim.data.pipeline import Element
+from jaxanim.data.pipeline import Element, Source
 from jaxanim.errors import InputError
 from jaxanim.puppets import Clip, make_character, puppet_clip
 from jaxanim.puppets.driving import labels_of
-from jaxanim.systems.directanimator.cues import CueOptions, CueTriplet, cue_triplet
+from jaxanim.systems.directanimator.cues import CueOptions, CueTriplet, cue_triplet, has_face
 
 FIELDS = CueTriplet._fields
 
@@ -30,6 +30,8 @@ class PuppetPairs:
         the frame (App. A.2: the location cue stays the target's, so that alignment is learnt). The paper gives no
         numbers.
       other: added to a seed, the identity of the pseudo driver.
+      faulty: part of the pairs whose pseudo driver does not follow the motion (it moves as the clip does
+        backwards), as some results of an animation model that nobody filtered (Table 6).
 
     Elements: "frames" uint8 [frames, height, width, 3], "reference" [height, width, 3], and the triplet's parts by
     name, uint8; with "pseudo_" in front those of the other identity.
@@ -43,6 +45,7 @@ class PuppetPairs:
     scale: float = 1.2
     shift: float = 0.1
     other: int = 400_000
+    faulty: float = 0.0
 
     version = 1
 
@@ -52,19 +55,87 @@ class PuppetPairs:
         if self.scale < 1 or not 0 <= self.shift < 1:
             raise InputError(f"scale is {self.scale} and shift {self.shift}: scale is 1 or more, shift 0 to 1")
 
+        if not 0 <= self.faulty <= 1:
+            raise InputError(f"faulty is {self.faulty}: it is a part of the pairs, 0 to 1")
+
     def __len__(self) -> int:
         return self.seeds[1]
 
     def __getitem__(self, index: int) -> Element:
+        return self.shown(index, PairClips.of(self)[index])
+
+    def shown(self, index: int, clips: Element) -> Element:
+        """The element of an index, of what `PairClips` has there."""
+        own, other = (_labels(clips, name) for name in ("", "driver_"))
         seed = self.seeds[0] + int(index)
-        own, other = self.clips(seed)
-        same = cue_triplet(labels_of(own), Labels(), self.size, self.cues)
-        pseudo = misaligned(other, self._move(seed), self.cues)
+        if np.random.default_rng([seed, 3]).random() < self.faulty:
+            other = _backwards(other)
+        same = cue_triplet(own, Labels(), self.size, self.cues)
+        pseudo = misaligned(other, self._move(seed), self.size, self.cues)
         # The location cue is the target's own in both stages.
         pseudo = pseudo._replace(body_mask=same.body_mask, face_mask=same.face_mask)
-        element = {"frames": own.frames, "reference": own.reference}
+        element = {"frames": clips["frames"], "reference": clips["reference"]}
         element |= {name: getattr(same, name) for name in FIELDS}
         return element | {f"pseudo_{name}": getattr(pseudo, name) for name in FIELDS}
+
+    def clips(self, seed: int) -> tuple[Clip, Clip]:
+        """The clip of a seed, and the other identity in its place."""
+        return PairClips.of(self).clips(seed)
+
+    def _move(self, seed: int) -> Similarity:
+        rng = np.random.default_rng([seed, 2])
+        height, width = self.size
+        scale = float(np.exp(rng.uniform(-1, 1) * np.log(self.scale)))
+        shift = rng.uniform(-self.shift, self.shift, 2) * (width, height)
+        # About the frame's centre, so that a person who grows does not leave the frame.
+        return Similarity(scale, tuple(shift + (1 - scale) / 2 * np.array([width, height])))
+
+
+def misaligned(labels: Labels, move: Similarity, size: tuple[int, int], options: CueOptions) -> CueTriplet:
+    """The cues of a clip whose segmented person is scaled and moved (App. A.2)."""
+    seen = has_face(labels.face_boxes)[:, None]
+    moved = Labels(
+        pictures={name: move.pictures(picture, size, smooth=True) for name, picture in labels.pictures.items()},
+        masks=move.pictures(labels.masks, size),
+        face_boxes=np.where(seen, move.boxes(labels.face_boxes), 0),
+    )
+    if not (moved.masks > 127).any():
+        moved = labels
+    return cue_triplet(moved, Labels(), size, options)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairClips:
+    """What `PuppetPairs` are made of, before any cue is: to be rendered once for all sorts of cues.
+
+    Elements: "frames", "reference", "openpose" (drawn keypoints), "mask" and "face_box"; with "driver_" in front,
+    but for the reference, those of the other identity.
+    """
+
+    seeds: tuple[int, int]
+    frames: int
+    span: int
+    size: tuple[int, int]
+    other: int
+
+    version = 1
+
+    @classmethod
+    def of(cls, pairs: PuppetPairs) -> "PairClips":
+        """Those of `pairs`."""
+        return cls(**{field.name: getattr(pairs, field.name) for field in dataclasses.fields(cls)})
+
+    def __len__(self) -> int:
+        return self.seeds[1]
+
+    def __getitem__(self, index: int) -> Element:
+        own, driver = self.clips(self.seeds[0] + int(index))
+        element = {"reference": own.reference}
+        for prefix, clip in (("", own), ("driver_", driver)):
+            labels = labels_of(clip)
+            element |= {prefix + "frames": clip.frames, prefix + "openpose": labels.pictures["openpose"]}
+            element |= {prefix + "mask": labels.masks, prefix + "face_box": labels.face_boxes}
+        return element
 
     def clips(self, seed: int) -> tuple[Clip, Clip]:
         """The clip of a seed, and the other identity in its place."""
@@ -76,25 +147,26 @@ class PuppetPairs:
             seed, self.span, self.size, frame_indices=moments, character=driver, reference=False
         )
 
-    def _move(self, seed: int) -> Similarity:
-        rng = np.random.default_rng([seed, 2])
-        height, width = self.size
-        scale = float(np.exp(rng.uniform(-1, 1) * np.log(self.scale)))
-        shift = rng.uniform(-self.shift, self.shift, 2) * (width, height)
-        # About the frame's centre, so that a person who grows does not leave the frame.
-        return Similarity(scale, tuple(shift + (1 - scale) / 2 * np.array([width, height])))
+
+@dataclasses.dataclass(frozen=True)
+class PairCues:
+    """The elements of `pairs`, of clips that were `rendered` before."""
+
+    pairs: PuppetPairs
+    rendered: Source = dataclasses.field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Element:
+        return self.pairs.shown(index, self.rendered[index])
 
 
-def misaligned(clip: Clip, move: Similarity, options: CueOptions) -> CueTriplet:
-    """The cues of a clip whose segmented person is scaled and moved (App. A.2)."""
-    size = clip.frames.shape[1:3]
-    labels = Labels(
-        pictures={"video": move.pictures(clip.frames, size, smooth=True)},
-        masks=move.pictures(clip.mask, size),
-        face_boxes=np.where(
-            (clip.face_box[:, 2:] > clip.face_box[:, :2]).all(1)[:, None], move.boxes(clip.face_box), 0
-        ),
-    )
-    if not (labels.masks > 127).any():
-        return misaligned(clip, Similarity(), options)
-    return cue_triplet(labels, Labels(), size, options)
+def _backwards(labels: Labels) -> Labels:
+    pictures = {name: picture[::-1] for name, picture in labels.pictures.items()}
+    return Labels(pictures=pictures, masks=labels.masks[::-1], face_boxes=labels.face_boxes[::-1])
+
+
+def _labels(clips: Element, prefix: str) -> Labels:
+    pictures = {"video": clips[prefix + "frames"], "openpose": clips[prefix + "openpose"]}
+    return Labels(pictures=pictures, masks=clips[prefix + "mask"], face_boxes=clips[prefix + "face_box"])

@@ -41,7 +41,7 @@ class DirectAnimatorRecipe:
 
     Attributes:
       stage: 1 learns from cues of the same identity, 2 from pseudo cues of another.
-      model: the sizes of everything; in stage 2 those of `start` count.
+      model: the sizes of everything, but for the cues, which are those of `pairs`; in stage 2 those of `start`.
       start: weights folder of stage 1, which stage 2 begins with and has as its teacher; empty in stage 1.
       vae: weights folder of CogVideoX's autoencoder alone, frozen; empty where `start` is given.
       base: weights folder of CogVideoX's transformer alone, which stage 1 begins with; empty for a fresh one.
@@ -82,9 +82,12 @@ class DirectAnimatorRecipe:
         """Reads the autoencoder or stage 1's weights."""
         if self.start:
             config, params = read(self.start, mapped=True)
+            if config.cues != self.pairs.cues:
+                raise InputError(f"pairs have {self.pairs.cues}, but {self.start} learnt from {config.cues}")
             return DirectAnimatorTask(self, config, params)
         vae, autoencoder = _only_network(self.vae, CogVideoXVAEConfig)
-        config, params = dataclasses.replace(self.model, vae=vae), {"vae": autoencoder}
+        config = dataclasses.replace(self.model, vae=vae, cues=self.pairs.cues)
+        params = {"vae": autoencoder}
         if self.base:
             base, params["base"] = _only_network(self.base, CogVideoXConfig)
             transformer = dataclasses.replace(config.transformer, transformer=base)
