@@ -18,9 +18,17 @@ SETTINGS = {TRIM_THRESHOLD: -1, TOP_PAD: 2**26, MMAP_MAX: 0, ARENA_MAX: 1}
 
 
 def prepare_cpu() -> None:
-    """Both settings below; for programs, before their first use of JAX."""
-    keep_freed_memory()
+    """Both settings below; for programs, before their first use of JAX. Beside an accelerator neither: there the
+    threads of a host, in one arena, would only wait for each other to allocate."""
+    if not beside_accelerator():
+        keep_freed_memory()
     use_wide_vectors()
+
+
+def beside_accelerator() -> bool:
+    """Whether JAX has a plugin for an accelerator and may use it."""
+    plugin = importlib.util.find_spec("libtpu") or importlib.metadata.entry_points(group="jax_plugins")
+    return bool(plugin) and os.environ.get("JAX_PLATFORMS") != "cpu"
 
 
 def use_wide_vectors() -> bool:
@@ -33,8 +41,7 @@ def use_wide_vectors() -> bool:
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_cpu_prefer_vector_width" in flags:
         return WIDE_VECTORS in flags
-    accelerator = importlib.util.find_spec("libtpu") or importlib.metadata.entry_points(group="jax_plugins")
-    if accelerator and os.environ.get("JAX_PLATFORMS") != "cpu":
+    if beside_accelerator():
         return False
     if tuple(map(int, jaxlib.__version__.split(".")[:2])) >= UNTRIED_JAXLIB:
         return False

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxanim import systems
+from jaxanim.compiled import keep_compiled
 from jaxanim.cpu import prepare_cpu
 from jaxanim.ending import stop_at_once
 from jaxanim.errors import InputError
@@ -184,5 +185,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     prepare_cpu()
+    keep_compiled(sys.argv)
     stop_at_once("sample.animate")
     sys.exit(main())

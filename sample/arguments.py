@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from jaxanim.compiled import add_no_cache
 from jaxanim.ending import ends_well
 from jaxanim.systems.base import InputFile, OutputFile
 from jaxanim.weights import DTYPES
@@ -17,6 +18,10 @@ from jaxanim.weights import DTYPES
 
 class Parser(argparse.ArgumentParser):
     """argparse without the usage lines before an error, so that what is wrong is all there is to read."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        add_no_cache(self)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with code 2."""

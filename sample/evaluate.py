@@ -15,6 +15,7 @@ import jax
 from tqdm import tqdm
 
 from jaxanim import systems
+from jaxanim.compiled import keep_compiled
 from jaxanim.config_file import load_config
 from jaxanim.cpu import prepare_cpu
 from jaxanim.ending import stop_at_once
@@ -214,5 +215,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     prepare_cpu()
+    keep_compiled(sys.argv)
     stop_at_once("sample.evaluate")
     sys.exit(main())

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxanim import systems
+from jaxanim.compiled import keep_compiled
 from jaxanim.cpu import prepare_cpu
 from jaxanim.cues import openpose, skeleton
 from jaxanim.cues.detections import kept_beside
@@ -131,5 +132,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     prepare_cpu()
+    keep_compiled(sys.argv)
     stop_at_once("sample.prepare")
     sys.exit(main())

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from jaxanim import cpu
 from jaxanim.cpu import WIDE_VECTORS, use_wide_vectors
 
 PROGRAM = """
@@ -74,6 +75,18 @@ def test_jax_takes_the_flag_for_wide_vectors():
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     lines = subprocess.check_output([sys.executable, "-c", program], text=True, env=environment).split()
     assert lines == ["True", "2.0"]
+
+
+def test_memory_is_left_to_the_system_beside_an_accelerator(monkeypatch):
+    kept = []
+    monkeypatch.setattr(cpu, "keep_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ["a plugin"])
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    cpu.prepare_cpu()
+    assert kept == []
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    cpu.prepare_cpu()
+    assert kept == [True]
 
 
 def test_the_flag_stays_away_from_accelerators_and_from_the_users_own(monkeypatch):

@@ -19,6 +19,7 @@ import ast
 import sys
 from pathlib import Path
 
+from jaxanim.compiled import add_no_cache, keep_compiled
 from jaxanim.cpu import prepare_cpu
 from jaxanim.ending import ends_well
 from jaxanim.errors import InputError
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, the same for all hosts")
     parser.add_argument("--processes", type=int, help="with --coordinator: how many processes there are")
     parser.add_argument("--process", type=int, help="with --coordinator: which of them this is, from 0")
+    add_no_cache(parser)
     options = parser.parse_intermixed_args(arguments)
     return ends_well("train.run", lambda: _start(options))
 
@@ -130,4 +132,5 @@ def _names(path: Path) -> set[str]:
 
 if __name__ == "__main__":
     prepare_cpu()
+    keep_compiled(sys.argv)
     sys.exit(main())

@@ -7,6 +7,7 @@ import logging
 
 from jaxanim.attention.kernel import Kernel, Request
 from jaxanim.attention.kernels import KERNELS
+from jaxanim.media.tell import tell
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ SCORES_LIMIT = 2**28
 def automatic(request: Request) -> Kernel:
     """The kernel for the request: the backend's own where it can, otherwise `blocked` or `xla`."""
     name = next(name for name in _preferences(request) if KERNELS[name].objection(request) is None)
+    if (name, request.backend) == ("blocked", "gpu"):
+        reason = KERNELS["cudnn"].objection(request)
+        tell(f"attention is done by 'blocked', ten times slower on a GPU than 'cudnn', which is left out: {reason}")
     _log_choice(name, request.backend, request.q.shape, request.k.shape, str(request.q.dtype), request.features)
     return KERNELS[name]
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxanim.compiled import keep_compiled
 from jaxanim.cpu import prepare_cpu
 from jaxanim.errors import InputError
 from sample.animate import REPOSITORY
@@ -64,4 +65,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     prepare_cpu()
+    keep_compiled(sys.argv)
     sys.exit(main())

@@ -11,6 +11,7 @@ from jaxanim.attention import attention, choose_kernel, compiling_for
 from jaxanim.attention import auto as auto_module
 from jaxanim.attention.kernels import KERNELS, cudnn
 from jaxanim.errors import InputError
+from jaxanim.media.tell import tell
 
 
 def tokens(number, *, batch=2, heads=2, head_dim=64, dtype=jnp.float32):
@@ -120,6 +121,18 @@ def test_auto_chooses_by_backend_and_shape(backend, number, dtype, options, expe
     chosen = choose_kernel(x, x, backend=backend, **options)
     assert chosen == expected
     assert choose_kernel(x, x, backend=backend, kernel=chosen, **options) == chosen  # it may be asked for by name
+
+
+def test_blocked_on_a_gpu_is_told_with_the_reason(capsys):
+    tell.cache_clear()
+    x = tokens(2**14)
+    for _ in range(2):
+        choose_kernel(x, x, backend="gpu")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'blocked'" in line
+    assert "float32; it should be bfloat16 or float16" in line
+    choose_kernel(tokens(2**14, dtype=jnp.bfloat16), tokens(2**14, dtype=jnp.bfloat16), backend="gpu")
+    assert capsys.readouterr().err == ""
 
 
 def test_auto_computes_with_what_it_chose():
