@@ -114,6 +114,7 @@ Measure = Callable[[UInt8[np.ndarray, "frames height width 3"], Case], Mapping[s
 def score(animate: Animate, case: Case, measure: Measure | None = None) -> tuple[Row, list[tuple[str, np.ndarray]]]:
     """The metrics of one case (means over its frames, see `compare`), and its videos by name.
 
+    Where the truth begins with the reference, that frame is no result and counts in no PSNR and no SSIM.
     With a wrong reference also `psnr_subject_wrong`, the subject's PSNR when animated from that, against the
     same truth; where another identity drives also `psnr_subject_driver`, the same pixels' PSNR against the driver:
     a result that copies its driver is nearer to that than to the truth. `measure` adds metrics of its own.
@@ -123,6 +124,8 @@ def score(animate: Animate, case: Case, measure: Measure | None = None) -> tuple
     result = finished(np.asarray(animate(to_float(case.reference), case.driving)))
     seconds = time.perf_counter() - started
     scores = compare(result, case.truth, case.reference, case.mask)
+    if len(case.truth) > 1 and np.array_equal(case.reference, case.truth[0]):
+        scores |= {name: values[1:] for name, values in scores.items() if not name.startswith("temporal")}
     if measure is not None:
         scores |= measure(result, case)
     if case.body is not None:

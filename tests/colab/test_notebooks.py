@@ -1,4 +1,4 @@
-"""What every notebook of colab/ keeps to, and the three of the systems on Stable Diffusion and of training, run."""
+"""What every notebook of colab/ keeps to, and those of the systems and of training, run."""
 
 import dataclasses
 import json
@@ -9,7 +9,9 @@ from jaxanim.media.images import read_image
 from jaxanim.media.video import read_video
 from jaxanim.models.tokenizer import load_tokenizer
 from jaxanim.systems.magicanimate.system import save
+from jaxanim.systems.poseanything.system import save as save_poseanything
 from tests.colab.notebooks import FOLDER, ROOT, cells, plain, run
+from tests.systems import tiny_poseanything
 from tests.systems.tiny import FLAT, tiny
 
 ALL = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -57,6 +59,28 @@ def test_poseanimate(monkeypatch, tmp_path):
     assert names["SUBJECT"] in names["PROMPT"]
     assert [type(one).__name__ for one in shown] == ["Image", "Image", "Video", "Image"]
     assert read_image(tmp_path / "both.png").std() > 20
+
+
+@pytest.mark.slow
+def test_poseanything(monkeypatch, tmp_path, capsys):
+    """On an untrained system of small networks, and without weights on one of the puppets' size."""
+    save_poseanything(
+        tiny_poseanything.tiny().params, tiny_poseanything.CONFIG, tiny_poseanything.TOKENIZER, tmp_path / "w"
+    )
+    small = {"FRAMES": 5, "SIZE": "32x32", "STEPS": ["--steps", "2"], "OUT": str(tmp_path / "out")}
+    names, shown = run("poseanything", monkeypatch, WEIGHTS=str(tmp_path / "w"), **small)
+    assert names["trained"]
+    assert "what they make is noise" not in capsys.readouterr().out
+    assert [type(one).__name__ for one in shown] == ["Image", "Image", "Video", "Image"]
+    before, after = (read_video(tmp_path / "out" / f"{name}.mp4")[0] for name in ("result", "changed"))
+    assert before.shape == after.shape == (5, 32, 32, 3)
+    assert (before[0] == after[0]).all()  # the picture itself
+    assert (before[1:] != after[1:]).any()
+    small |= {"SIZE": "64x64", "OUT": str(tmp_path / "none")}
+    names, _ = run("poseanything", monkeypatch, WEIGHTS=str(tmp_path / "nowhere"), CHARACTER="fish", **small)
+    assert not names["trained"]
+    assert "what they make is noise" in capsys.readouterr().out
+    assert "fish" in names["PROMPT"]
 
 
 @pytest.mark.slow

@@ -38,6 +38,19 @@ def test_score_measures_the_result_the_baseline_and_the_wrong_identity():
     assert len(videos) == 3
 
 
+def test_a_first_frame_that_is_the_reference_is_not_measured():
+    case = make_case(0)
+    case = dataclasses.replace(case, reference=case.truth[0], wrong_reference=None)
+    row, videos = score(halfway, case)
+    result, still = dict(videos)["result"], np.broadcast_to(case.truth[0], case.truth.shape)
+    for name, video in (("", result), ("_static", still)):
+        assert row[f"psnr{name}"] == pytest.approx(psnr(video[1:], case.truth[1:]).mean(), abs=1e-3)
+        within = psnr(video[1:], case.truth[1:], case.mask[1:]).mean()
+        assert row[f"psnr_subject{name}"] == pytest.approx(within, abs=1e-3)
+        change = np.abs(np.diff(video.astype(float), axis=0) - np.diff(case.truth.astype(float), axis=0)).mean()
+        assert row[f"temporal_error{name}"] == pytest.approx(change, abs=1e-3)
+
+
 def test_finished_cases_are_kept_and_not_run_again(tmp_path):
     made = []
 

@@ -189,3 +189,18 @@ def test_a_converted_release_is_put_together_and_prompts_are_embedded_once(tmp_p
     assert put_together(["--prompt", "a", *out]) == 2
     assert put_together([*words[4:], "--prompt", "a cat sleeps", *out]) == 0
     assert load_prompts(tmp_path / "out" / "prompts.safetensors", ["a cat sleeps", ""], 512).shape == (2, 512, 8)
+
+
+def test_converted_parts_of_other_models_are_refused(tmp_path, capsys):
+    """Wan2.2 itself, whose transformer has no pose; an autoencoder where the transformer should be."""
+    plain = dataclasses.replace(CONFIG.transformer, in_channels=4, part_attention=False)
+    save_weights(tmp_path / "wan", {"wan_transformer": (plain, {"x": jnp.zeros(1)})}, system="wan_transformer")
+    save_weights(tmp_path / "vae", {"wan_vae": (CONFIG.vae, {"x": jnp.zeros(1)})}, system="wan_vae")
+    for transformer, message in (
+        ("wan", "transformer takes 4 channels and gives 4: with latents of 4 and poses injected by 'channels'"),
+        ("vae", "holds no transformer; it holds wan_vae"),
+    ):
+        folders = ["--transformer", tmp_path / transformer, "--vae", tmp_path / "vae", "--out", tmp_path / "out"]
+        assert put_together(list(map(str, folders))) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()

@@ -10,6 +10,7 @@ camera.py          the camera in words, and its moving rectangle
 sparse.py          which frames have a pose (App. F)
 animate.py         matching, guidance and sampling
 stages.py          what learns in which stage
+drawn.py           skeletons and parts drawn once for them
 task.py            the stages as training tasks
 system.py          weights, the call that the programs use
 together.py        one weights folder out of the converted release
