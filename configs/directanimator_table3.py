@@ -37,16 +37,14 @@ steps as "ours" (configs/directanimator_stage1.py, then _stage2.py), in the fold
 Not trained yet: no figure stands here before it is.
 """
 
-from jaxanim.metrics.evaluate import Evaluation, Variant
+import dataclasses
 
-config = Evaluation(
+from configs.directanimator_eval import config as probe
+from jaxanim.metrics.evaluate import Variant
+
+config = dataclasses.replace(
+    probe,
     name="directanimator_table3",
-    system="directanimator",
-    weights="weights/directanimator",
-    size=(64, 64),
-    frames=17,
-    driver=20_000,
-    face="weights/face",
     variants=(
         Variant("S1 without face cue", weights="runs/directanimator_s1/weights"),
         Variant("S2 face neither enlarged nor centred", weights="runs/directanimator_s2/weights"),

@@ -13,16 +13,14 @@ steps as "ours" (configs/directanimator_stage1.py, then _stage2.py), in the fold
 Not trained yet: no figure stands here before it is.
 """
 
-from jaxanim.metrics.evaluate import Evaluation, Variant
+import dataclasses
 
-config = Evaluation(
+from configs.directanimator_eval import config as probe
+from jaxanim.metrics.evaluate import Variant
+
+config = dataclasses.replace(
+    probe,
     name="directanimator_table4",
-    system="directanimator",
-    weights="weights/directanimator",
-    size=(64, 64),
-    frames=17,
-    driver=20_000,
-    face="weights/face",
     variants=(
         Variant("D=3, lambda=0.5 (ours)", weights="runs/directanimator_stage2/weights"),
         Variant("D=6", weights="runs/directanimator_depth6/weights"),

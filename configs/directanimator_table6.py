@@ -12,16 +12,14 @@ steps as "ours" (configs/directanimator_stage1.py, then _stage2.py), in the fold
 Not trained yet: no figure stands here before it is.
 """
 
-from jaxanim.metrics.evaluate import Evaluation, Variant
+import dataclasses
 
-config = Evaluation(
+from configs.directanimator_eval import config as probe
+from jaxanim.metrics.evaluate import Variant
+
+config = dataclasses.replace(
+    probe,
     name="directanimator_table6",
-    system="directanimator",
-    weights="weights/directanimator",
-    size=(64, 64),
-    frames=17,
-    driver=20_000,
-    face="weights/face",
     variants=(
         Variant("unfiltered, three times as many pairs", weights="runs/directanimator_unfiltered/weights"),
         Variant("unfiltered, as many", weights="runs/directanimator_faulty/weights"),

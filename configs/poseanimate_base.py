@@ -28,6 +28,7 @@ config = dataclasses.replace(
     steps=2000,
     batch_size=32,
     learning_rate=1e-3,
+    warmup=20,
     ema_decay=0.995,
     save_every=100,
     sheet_every=500,

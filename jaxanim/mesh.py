@@ -1,15 +1,14 @@
 """The mesh of devices that a program is traced for, and how an array's axes lie on it.
 
 Every mesh here has the axes of AXES. A batch is cut over "data" and "fsdp", heads and hidden widths over "tensor",
-tokens over "context".
+the queries of attention over "context".
 """
 
 import contextlib
 import math
 
 import jax
-from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
-from jaxtyping import Array
+from jax.sharding import AbstractMesh, AxisType, Mesh
 
 AXES = ("data", "fsdp", "tensor", "context")
 BATCH = ("data", "fsdp")
@@ -49,16 +48,3 @@ def dividing(size: int, axes: tuple[str, ...], mesh: AbstractMesh) -> tuple[str,
 def ways(axes: tuple[str, ...], mesh: Mesh | AbstractMesh) -> int:
     """Into how many parts the mesh axes cut."""
     return math.prod(mesh.shape[axis] for axis in axes)
-
-
-def constrain(x: Array, *axes: tuple[str, ...] | str | None) -> Array:
-    """x laid out over the mesh: for each of its leading axes the mesh axes that cut it, where they divide it.
-
-    Without a mesh, or where nothing can be cut, it is x itself.
-    """
-    mesh = current_mesh()
-    if mesh is None:
-        return x
-    wanted = ((axis,) if isinstance(axis, str) else axis or () for axis in axes)
-    cut = [dividing(size, names, mesh) for size, names in zip(x.shape, wanted, strict=False)]
-    return jax.lax.with_sharding_constraint(x, PartitionSpec(*cut)) if any(cut) else x

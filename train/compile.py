@@ -45,7 +45,7 @@ def _start(options: argparse.Namespace) -> int:
     if options.table is not None:
         if not options.table.is_file():
             raise InputError(f"--table {options.table} is no file")
-        print(table([json.loads(line) for line in options.table.read_text(encoding="utf-8").splitlines()]))
+        print(table(read_rows(options.table)))
         return 0
     if options.all:
         from configs.full import ROWS
@@ -89,6 +89,20 @@ def compiled_apart(words: list[str], minutes: float) -> dict:
         last = (done.stderr.strip().splitlines() or [""])[-1]
         return {"row": words, "failed": last[:300], "compile_s": round(time.monotonic() - begin, 1)}
     return {"row": words} | json.loads(lines[-1])
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The reports in a file, a line each; InputError for a line that is none."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if not isinstance(row, dict) or not ({"failed", "row"} <= row.keys() or {"config", "mesh"} <= row.keys()):
+            raise InputError(f"--table {path}: line {number} is no report that this program printed")
+        rows.append(row)
+    return rows
 
 
 def table(rows: list[dict]) -> str:

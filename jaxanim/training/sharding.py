@@ -108,11 +108,6 @@ def check_tensor_axis(placed: Iterable[jax.Array], mesh: Mesh | AbstractMesh) ->
         raise InputError(f"mesh.tensor is {size}, which divides no axis of any parameter; choose 1")
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
-    return NamedSharding(mesh, PartitionSpec())
-
-
 def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """A host's part of the batch, cut along its first axis over the mesh axes data and fsdp."""
     sharding = NamedSharding(mesh, BATCH)

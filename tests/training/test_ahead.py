@@ -127,6 +127,16 @@ def test_bad_input_ends_with_a_sentence(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_rows_become_a_table_and_a_line_that_is_none_is_named(tmp_path, capsys):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"row": ["configs/full_x.py"], "failed": "not compiled in 60 minutes"}) + "\n")
+    assert program.main(["--table", str(rows)]) == 0
+    assert "| configs/full_x.py | | | | | not compiled in 60 minutes |" in capsys.readouterr().out
+    rows.write_text(rows.read_text() + "cut of")
+    assert program.main(["--table", str(rows)]) == 2
+    assert "line 2 is no report that this program printed" in capsys.readouterr().err
+
+
 def test_a_recipe_without_a_plan_is_named():
     from configs.base import config
 
