@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from jaxanim.errors import InputError
 from jaxanim.media.files import remove_temporaries
+from jaxanim.media.tell import forget
 
 INTERRUPTED = 130
 
@@ -18,6 +19,7 @@ def ends_well(name: str, body: Callable[[], int | None]) -> int:
     An InputError, and a file that the system will not read or write, is a sentence on stderr and code 2; a
     KeyboardInterrupt a line and code 130.
     """
+    forget()
     try:
         return body() or 0
     except InputError as error:

@@ -40,3 +40,11 @@ def programs_are_not_kept():
     jax = sys.modules.get("jax")
     if jax is not None:
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def nothing_has_been_told():
+    """What one test made the library say once, the next hears too."""
+    told = sys.modules.get("jaxanim.media.tell")
+    if told is not None:
+        told.forget()

@@ -11,7 +11,6 @@ from jaxanim.attention import attention, choose_kernel, compiling_for
 from jaxanim.attention import auto as auto_module
 from jaxanim.attention.kernels import KERNELS, cudnn
 from jaxanim.errors import InputError
-from jaxanim.media.tell import tell
 
 
 def tokens(number, *, batch=2, heads=2, head_dim=64, dtype=jnp.float32):
@@ -124,7 +123,6 @@ def test_auto_chooses_by_backend_and_shape(backend, number, dtype, options, expe
 
 
 def test_blocked_on_a_gpu_is_told_with_the_reason(capsys):
-    tell.cache_clear()
     x = tokens(2**14)
     for _ in range(2):
         choose_kernel(x, x, backend="gpu")

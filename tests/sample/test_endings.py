@@ -16,6 +16,7 @@ from jaxanim.ending import ends_well
 from jaxanim.errors import InputError
 from jaxanim.media import files
 from jaxanim.media.files import atomic_folder, atomic_path, check_space
+from jaxanim.media.tell import tell
 from jaxanim.media.video import read_video, write_video
 from sample.animate import main
 
@@ -140,6 +141,16 @@ def test_an_ending_is_one_line(error, code, sentence, capsys):
 
     assert ends_well("p", body) == code
     assert capsys.readouterr().err == sentence
+
+
+def test_each_run_in_one_process_says_what_is_to_be_known_once(capsys):
+    def body():
+        tell("known")
+        tell("known")
+
+    for _ in range(2):
+        assert ends_well("program", body) == 0
+        assert capsys.readouterr().err == "known\n"
 
 
 def test_folders_appear_whole_or_not_at_all(tmp_path):
