@@ -10,6 +10,7 @@ from jaxanim.attention.kernels import KERNELS
 from jaxanim.attention.sharded import on_one_device, over_devices
 from jaxanim.backend import COUNTING, target_backend
 from jaxanim.errors import InputError
+from jaxanim.mesh import context_ways
 
 
 def attention(
@@ -51,7 +52,8 @@ def attention(
         return_lse=return_lse,
     )
     chosen = _resolve(kernel, on_one_device(request))
-    out, lse = chosen.run(request) if chosen.cuts_itself else over_devices(chosen.run, request)
+    alone = chosen.cuts_itself and context_ways() == 1
+    out, lse = chosen.run(request) if alone else over_devices(chosen.run, request)
     return (out, lse) if return_lse else out
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxanim.attention import attention
 from jaxanim.errors import InputError
+from jaxanim.mesh import constrain_batch
 from jaxanim.nn.layers import Dense, Embed, LayerNorm, Module
 
 # Both encoders start their embedding tables like this.
@@ -113,7 +114,7 @@ class EncoderLayer(CLIPLayer):
         self, x: Float[Array, "batch tokens dim"], bias: Float[Array, "1 1 tokens tokens"] | None = None
     ) -> Float[Array, "batch tokens dim"]:
         x = x + SelfAttention(self.config, name="self_attn")(self.norm("layer_norm1")(x), bias)
-        return x + MLP(self.config, name="mlp")(self.norm("layer_norm2")(x))
+        return constrain_batch(x + MLP(self.config, name="mlp")(self.norm("layer_norm2")(x)))
 
 
 class Encoder(CLIPLayer):

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxanim.attention.patterns import Patterns, Site
 from jaxanim.errors import InputError
+from jaxanim.mesh import constrain_batch
 from jaxanim.models.unet_config import (
     ANIMATEDIFF_V1,
     ANIMATEDIFF_V2,
@@ -98,7 +99,7 @@ class MotionModule(nn.Module):
             name = f"transformer_blocks_{i}"
             h, taken[name] = TemporalBlock(self.config, self.kernel, **dtypes, name=name)(h, patterns, site)
         h = Dense(channels, kernel_init=nn.initializers.zeros, **dtypes, name="proj_out")(h)
-        return x + rearrange(h, "b f (h w) c -> b f h w c", w=width), taken
+        return constrain_batch(x + rearrange(h, "b f (h w) c -> b f h w c", w=width)), taken
 
 
 def add_motion(key: Key[Array, ""], unet_params: dict, config: UNetConfig) -> dict:

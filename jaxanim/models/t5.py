@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from jaxanim.attention import attention
 from jaxanim.errors import InputError
+from jaxanim.mesh import constrain_batch
 from jaxanim.models.network import Network, example
 from jaxanim.models.sentencepiece import tokenize
 from jaxanim.nn.layers import Dense, Embed, Module, RMSNorm
@@ -153,7 +154,7 @@ class Block(T5Layer):
     @nn.compact
     def __call__(self, x: Tokens, lengths: Int[Array, " batch"] | None, bias: Bias | None) -> Tokens:
         x = AttentionLayer(self.config, name="layer_0")(x, lengths, bias)
-        return FeedForwardLayer(self.config, name="layer_1")(x)
+        return constrain_batch(FeedForwardLayer(self.config, name="layer_1")(x))
 
 
 class Encoder(T5Layer):

@@ -16,6 +16,7 @@ from jaxanim.models.unet_config import EncoderConfig, UNetConfig
 from jaxanim.nn.attention import Stored
 from jaxanim.nn.embedding import TimestepEmbedding, timestep_embedding
 from jaxanim.nn.resnet import Downsample, ResnetBlock, Upsample
+from jaxanim.nn.stack import REMAT
 from jaxanim.nn.transformer import Text, Transformer2D
 
 Video = Float[Array, "batch frames height width channels"]
@@ -122,8 +123,9 @@ def time_embedding(config: EncoderConfig, timesteps: Num[Array, " batch"]) -> Fl
 
 
 def rematerialised(block: type[nn.Module], config: EncoderConfig) -> type[nn.Module]:
-    """The block's class, computed again in the backward pass where the config has `remat`."""
-    return nn.remat(block) if config.remat and not counting() else block
+    """The block's class, of which the backward pass finds stored what the config's `remat` names."""
+    policy = REMAT[config.remat if isinstance(config.remat, str) else "full" if config.remat else "none"]
+    return block if policy is None or counting() else nn.remat(block, policy=policy)
 
 
 def encode(

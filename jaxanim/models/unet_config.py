@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 
 from jaxanim.errors import InputError
 from jaxanim.models.network import Network, example
+from jaxanim.nn.stack import check_remat
 from jaxanim.stored import register_config
 
 DOWN_BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D")
@@ -52,7 +53,7 @@ class EncoderConfig:
         and MagicAnimate. AnimateDiff v2, v3 and every image network normalise per frame.
       attention_kernel: kernel asked of `jaxanim.attention` ("auto" chooses).
       dtype, param_dtype: of computation and of parameters.
-      remat: recompute each block's activations in the backward pass instead of keeping them.
+      remat: what a training step keeps of each block (`jaxanim.nn.stack.REMAT`); True is "full", False "none".
     """
 
     in_channels: int = 4
@@ -73,10 +74,12 @@ class EncoderConfig:
     attention_kernel: str = "auto"
     dtype: DTypeLike = "float32"
     param_dtype: DTypeLike = "float32"
-    remat: bool = False
+    remat: bool | str = False
 
     def __post_init__(self):
         _check_types("down_block_types", self.down_block_types, DOWN_BLOCKS, len(self.block_out_channels))
+        if isinstance(self.remat, str):
+            check_remat(self.remat)
         for width in self.block_out_channels:
             for name in ("norm_num_groups", "num_attention_heads"):
                 if width % getattr(self, name):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxanim.backend import target_backend
+from jaxanim.mesh import current_mesh
 
 # On a CPU, Eigen from so many rows on; by tests/bench/bench_conv.py.
 MANY_ROWS = 4096
@@ -30,5 +31,5 @@ def matmul(
 
 
 def on_cpu(x: Array, kernel: Array) -> bool:
-    """Whether a program for the CPU in float32 is traced, which is where XLA's own choices can be beaten."""
-    return target_backend() == "cpu" and x.dtype == kernel.dtype == jnp.float32
+    """Whether a program for one CPU in float32 is traced, which is where XLA's own choices can be beaten."""
+    return target_backend() == "cpu" and current_mesh() is None and x.dtype == kernel.dtype == jnp.float32

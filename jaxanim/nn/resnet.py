@@ -6,6 +6,7 @@ from einops import repeat
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxanim.mesh import constrain_batch
 from jaxanim.nn.conv import conv1x1, conv3x3, doubled_conv3x3, partly_shared
 from jaxanim.nn.layers import Conv, Dense
 from jaxanim.nn.norm import GroupNorm
@@ -58,7 +59,7 @@ class ResnetBlock(nn.Module):
         if x.shape[-1] != self.out_channels:
             change = Conv(self.out_channels, (1, 1), conv_general_dilated=shortcut, **dtypes, name="conv_shortcut")
             x = change(x)
-        return add(x, h)
+        return constrain_batch(add(x, h))
 
 
 class Downsample(nn.Module):

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxanim.attention.patterns import Patterns, Site
+from jaxanim.mesh import constrain_batch
 from jaxanim.nn.attention import CrossAttention, Out, SelfAttention, Stored, Tokens
 from jaxanim.nn.conv import conv1x1
 from jaxanim.nn.feedforward import FeedForward
@@ -96,4 +97,4 @@ class Transformer2D(nn.Module):
             return x, taken
         h = rearrange(h, "b f (h w) c -> b f h w c", w=width)
         proj_out = Conv(channels, (1, 1), conv_general_dilated=conv1x1, **dtypes, name="proj_out")
-        return add(x, proj_out(h)), taken
+        return constrain_batch(add(x, proj_out(h))), taken

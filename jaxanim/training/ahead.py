@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 from jaxanim.backend import compiling_for
 from jaxanim.errors import InputError
 from jaxanim.flops import model_flops
-from jaxanim.mesh import tracing_on
+from jaxanim.mesh import batch_cut, tracing_on
 from jaxanim.training import sharding
 from jaxanim.training.chips import GIB, chip_of
 from jaxanim.training.collectives import traffic
@@ -123,7 +123,9 @@ def training(experiment: Experiment, plan: Plan, mesh: Mesh) -> Program:
         {path: _laid(leaf, place(path, leaf.shape), place.dtype(path)) for path, leaf in part.items()}
         for part in partition(plan.params, task.trainable, **choice)
     )
-    batch = {name: _laid(leaf, NamedSharding(mesh, sharding.BATCH)) for name, leaf in plan.batch.items()}
+    batch = {
+        name: _laid(leaf, NamedSharding(mesh, batch_cut(leaf.shape, mesh))) for name, leaf in plan.batch.items()
+    }
     state = state_shapes(experiment, trainable, mesh)
 
     def gradient(trainable, frozen, batch, key):

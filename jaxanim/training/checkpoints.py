@@ -57,6 +57,7 @@ def restore(checkpointer: ocp.training.Checkpointer, like: State) -> tuple[State
     latest = checkpointer.latest
     if latest is None:
         return None
+    _check_parameters(checkpointer, latest.step, like)
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
     try:
         state = checkpointer.load_checkpointables(latest.step, {"state": abstract})["state"]
@@ -66,6 +67,20 @@ def restore(checkpointer: ocp.training.Checkpointer, like: State) -> tuple[State
         ) from error
     metadata = checkpointer.checkpointables_metadata(latest.step).custom_metadata
     return state, Position(**metadata)
+
+
+def _check_parameters(checkpointer: ocp.training.Checkpointer, step: int, like: State) -> None:
+    """Raises InputError that names a parameter which the checkpoint has in another shape, or not, or alone."""
+    stored = checkpointer.checkpointables_metadata(step).metadata["state"]["params"]
+    found = {path: tuple(leaf.shape) for path, leaf in stored.items()}
+    wanted = {path: tuple(leaf.shape) for path, leaf in like.params.items()}
+    for path in sorted(found.keys() | wanted.keys()):
+        if found.get(path) != wanted.get(path):
+            there, here = (f"shape {shapes[path]}" if path in shapes else "none" for shapes in (found, wanted))
+            raise InputError(
+                f"the checkpoint {checkpointer.directory}/{step} is of another architecture: {path} has {there} "
+                f"there and {here} here"
+            )
 
 
 def load_ema(folder: Path) -> dict[str, np.ndarray]:

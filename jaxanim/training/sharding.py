@@ -8,15 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental.mesh_utils import create_device_mesh
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, Sharding
 from jaxtyping import PyTree
 
 from jaxanim.errors import InputError
-from jaxanim.mesh import AXES
+from jaxanim.mesh import AXES, batch_cut, ways
 from jaxanim.mesh import BATCH as BATCH_AXES
 from jaxanim.training.layout import PARAMETERS, Table, spec_for
-
-BATCH = PartitionSpec(BATCH_AXES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +107,22 @@ def check_tensor_axis(placed: Iterable[jax.Array], mesh: Mesh | AbstractMesh) ->
 
 
 def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """A host's part of the batch, cut along its first axis over the mesh axes data and fsdp."""
-    sharding = NamedSharding(mesh, BATCH)
-    return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
+    """A host's part of the batch, cut over the mesh axes data and fsdp as `jaxanim.mesh.batch_cut` says.
+
+    Raises InputError for rows that several hosts cannot share.
+    """
+
+    def placed(name: str, value: np.ndarray) -> jax.Array:
+        rows, several = len(value) * jax.process_count(), jax.process_count() > 1
+        if several and rows % ways(BATCH_AXES, mesh):
+            raise InputError(
+                f"a batch has {rows} rows of {name}, which do not divide over {ways(BATCH_AXES, mesh)} devices "
+                "(data x fsdp) of several hosts; choose another batch_size"
+            )
+        sharding = NamedSharding(mesh, batch_cut((rows, *value.shape[1:]), mesh))
+        return jax.make_array_from_process_local_data(sharding, value)
+
+    return {name: placed(name, value) for name, value in batch.items()}
 
 
 def check_batch_size(batch_size: int, accumulate: int, mesh: Mesh | AbstractMesh) -> None:

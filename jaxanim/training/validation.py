@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxanim.errors import InputError
+from jaxanim.mesh import tracing_on
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.partition import FlatParams, combine
 from jaxanim.training.sharding import shard_batch
@@ -30,7 +31,9 @@ def validation(experiment: Experiment, task: Task, mesh: Mesh) -> Callable[[Stat
 
     @jax.jit
     def losses(params: FlatParams, frozen: FlatParams, batch, number) -> Metrics:
-        value, metrics = task.loss(combine(params, frozen), batch, jax.random.fold_in(jax.random.key(0), number))
+        key = jax.random.fold_in(jax.random.key(0), number)
+        with tracing_on(mesh):
+            value, metrics = task.loss(combine(params, frozen), batch, key)
         return {"loss": value, **metrics}
 
     def run(state: State, frozen: FlatParams) -> Metrics:

@@ -288,3 +288,13 @@ def test_other_frozen_networks_are_refused(tmp_path):
     train(dataclasses.replace(config, steps=2), tmp_path)
     with pytest.raises(InputError, match="frozen networks are not those"):
         train(dataclasses.replace(config, steps=4, task=Changed()), tmp_path)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_in_one_sentence(tmp_path):
+    train(dataclasses.replace(config, steps=2), tmp_path)
+    wider, mesh = dataclasses.replace(config, task=Toy(features=9)), make_mesh()
+    state, _ = initial(wider, wider.task, mesh)
+    there = r"another architecture: fit/dense/kernel has shape \(8, 4\) there and shape \(9, 4\) here$"
+    folder = tmp_path / "checkpoints"
+    with checkpoints.open_checkpoints(folder, keep=1, clean=False) as opened, pytest.raises(InputError, match=there):
+        checkpoints.restore(opened, state)

@@ -38,7 +38,7 @@ def test_a_lost_run_exits_with_1(tmp_path, capsys):
     ([TOY, "task.trainable=fir"], "'fir', which is in no parameter path"), ([TOY, "--resume"], "no checkpoint to go on from"),
     ([TOY, "hold=bais"], "hold is 'bais', which is in no parameter path"), ([TOY, "thaw=("], "thaw is '(', which is no regular"),
     (["jaxanim/errors.py"], "no module-level `config`"), ([TOY, "init_from=nowhere"], "has no checkpoints"),
-    ([TOY, "mesh.tensor=7"], "does not cover"), ([TOY, "--process", "1"], "--coordinator is missing"),
+    ([TOY, "mesh.tensor=7"], "does not cover"), ([TOY, "frozen_dtype=int8"], "must be one of float32, bfloat16"), ([TOY, "--process", "1"], "--coordinator is missing"),
     ([TOY, "--coordinator", "localhost:1", "--process", "0"], "also needs --processes"),
     ([TOY, "--coordinator", "localhost:1", "--process", "2", "--processes", "2"], "--process is 2: give 0 to 1"),
 ])  # fmt: skip

@@ -159,14 +159,21 @@ def test_eight_devices_learn_what_one_learns(tmp_path):
 def test_parameters_lie_where_the_table_says():
     """In another program, with eight devices."""
     program = """
+import dataclasses
 import jax
 from jaxanim.training.loop import initial
 from jaxanim.training.sharding import MeshShape, make_mesh
 from tests.training.toy import config
+config = dataclasses.replace(config, frozen_dtype="bfloat16")
 state, frozen = initial(config, config.task.open(), make_mesh(MeshShape(fsdp=4)))
-for leaf in (state.params["fit/dense/kernel"], state.optimizer[1][0].mu["fit/dense/kernel"]):
+adam = state.optimizer[1][0]
+for tree in (state.params, state.ema, adam.mu, adam.nu):
+    leaf = tree["fit/dense/kernel"]
+    assert tree.keys() == {"fit/dense/kernel", "fit/dense/bias"}  # nothing is kept of what is frozen
+    assert leaf.dtype == "float32"
     assert {shard.data.shape for shard in leaf.addressable_shards} == {(2, 4)}, leaf.sharding
 assert {shard.data.shape for shard in frozen["frozen/scale"].addressable_shards} == {(4,)}
+assert frozen["frozen/scale"].dtype == "bfloat16"
 assert all(len(leaf.sharding.device_set) == 8 for leaf in jax.tree.leaves(state))
 """
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"

@@ -1,9 +1,9 @@
 """Sizes of CogVideoX's transformer."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxanim.errors import InputError
 from jaxanim.models.network import Network, example
@@ -37,8 +37,8 @@ class CogVideoXConfig:
     norm_eps: float = 1e-5
     remat: str = "none"
     attention_kernel: str = "auto"
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
 
     def __post_init__(self) -> None:
         check_remat(self.remat)

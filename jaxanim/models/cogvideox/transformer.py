@@ -3,10 +3,12 @@
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, PyTree
 
 from jaxanim.errors import InputError
+from jaxanim.mesh import constrain_tokens, context_ways, even_tokens
 from jaxanim.models.cogvideox.block import CogVideoXBlock, CogVideoXLayer, Embedding, Text, Video
 from jaxanim.models.cogvideox.patches import Latents, from_patches, to_patches, token_grid
 from jaxanim.nn.embedding import TimestepEmbedding, timestep_embedding
@@ -61,7 +63,8 @@ class CogVideoXTransformer(CogVideoXLayer):
 
     Attributes:
       fuse: a module (unbound) that is applied before each block: (video tokens, cues, time embedding) -> (tokens,
-        cues). Its parameters are "fusion_blocks", stacked as "transformer_blocks" are; None: there are none.
+        cues). Its parameters are "fusion_blocks", stacked as "transformer_blocks" are; None: there are none. Its
+        `along_tokens`, if it has that, says whether the cues' tokens are the video's, one for one.
     """
 
     fuse: nn.Module | None = None
@@ -85,6 +88,10 @@ class CogVideoXTransformer(CogVideoXLayer):
         video, text = PatchEmbed(c, name="patch_embed")(x, text)
         if added is not None:
             video = video + added
+        tokens = video.shape[1]
+        video = constrain_tokens(even_tokens(video))
+        if context_ways() > 1 and getattr(self.fuse, "along_tokens", False):
+            cues = jax.tree.map(lambda cue: constrain_tokens(even_tokens(cue)), cues)
         positions = rotary(grid, c.rotary_channels)
         block = CogVideoXBlock(c, parent=None)
         params: Any = stacked_params(self, "transformer_blocks", block, c.num_layers, video, text, time, positions)
@@ -99,10 +106,10 @@ class CogVideoXTransformer(CogVideoXLayer):
             return *block.apply({"params": params}, video, text, time, positions), cues
 
         state, kept = run_blocks(apply, params, (video, text, cues), remat=c.remat, keep=keep, stop=stop)
-        hidden = None if kept is None else kept[0]
+        hidden = None if kept is None else kept[0][:, :tokens]
         if stop is not None:
             return Predicted(None, hidden)
-        video = self.norm("norm_final")(state[0])
+        video = self.norm("norm_final")(state[0][:, :tokens])
         video = AdaLayerNorm(c, name="norm_out")(video, time)
         video = self.dense(c.patch_size_t * c.patch_size**2 * c.out_channels, "proj_out")(video)
         return Predicted(from_patches(video, grid, c.patch), hidden)

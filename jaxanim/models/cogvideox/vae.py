@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from einops import reduce, repeat
 from jaxtyping import Array, Float
 
+from jaxanim.mesh import constrain_batch
 from jaxanim.models.cogvideox.causal import CausalConv, Frames, History, Past
 from jaxanim.models.network import Network, example
 from jaxanim.nn.conv import conv3x3, doubled_conv3x3
@@ -133,7 +134,7 @@ class ResnetBlock(VAELayer):
             h = self.causal(self.features, f"conv{i}")(nn.silu(h), history)
         if x.shape[-1] != self.features:
             x = Conv(self.features, (1, 1, 1), conv_general_dilated=point, name="conv_shortcut", **self.dtypes)(x)
-        return x + h
+        return constrain_batch(x + h, frames=False)
 
 
 class Downsample(VAELayer):

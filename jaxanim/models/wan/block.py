@@ -13,6 +13,7 @@ from einops import rearrange
 from jaxtyping import Array, Float, PyTree
 
 from jaxanim.attention import attention
+from jaxanim.mesh import constrain_tokens, context_ways, even_tokens, gather_tokens
 from jaxanim.models.wan.config import WanConfig
 from jaxanim.nn.feedforward import GELUFeedForward
 from jaxanim.nn.layers import Dense, LayerNorm, Module, RMSNorm
@@ -71,6 +72,9 @@ PartAttention = Callable[
 class WanBlock(Module):
     """A block; the time shifts, scales and gates all branches but the text's (Peebles and Xie 2023, Sec. 3.2).
 
+    Over "context" there may be more tokens than positions in `table`, at each frame's end (`even_tokens`): nothing
+    reads them.
+
     `part` and `grid` (tokens along frames, height and width) serve the part attention alone.
 
     Returns the tokens, and queries and keys of the self-attention after norms and rotary embedding.
@@ -90,7 +94,8 @@ class WanBlock(Module):
         parts: Any = None,
     ) -> tuple[Tokens, tuple[Joint, Joint]]:
         c = self.config
-        frames = x.shape[1]
+        frames, tokens = x.shape[1], table.cos.shape[0] // x.shape[1]
+        flat, framed = _sequence(frames)
         own = self.param("scale_shift_table", nn.initializers.normal(c.width**-0.5), (1, 6, c.width), c.param_dtype)
         # [batch, frames, 1, channels] each: a frame's tokens have one time
         shift, scale, gate, ff_shift, ff_scale, ff_gate = jnp.split(
@@ -98,20 +103,30 @@ class WanBlock(Module):
         )
 
         attn1 = WanAttention(c, name="attn1")
-        h = _flat(plain_norm(c, "norm1")(x) * (1 + scale) + shift).astype(c.dtype)
-        q, k = rotate(attn1.query(h), table), rotate(attn1.key(h), table)
-        out = attn1.output(attention(q, k, attn1.value(h), kernel=c.attention_kernel))
-        x = (x + _framed(out, frames) * gate).astype(c.dtype)
+        h = (plain_norm(c, "norm1")(x) * (1 + scale) + shift).astype(c.dtype)
+        h = flat(h)
+        if context_ways() > 1:
+            table = Rotary(
+                *(flat(even_tokens(jnp.asarray(part).reshape(1, frames, tokens, -1)))[0] for part in table)
+            )
+        q, k, v = rotate(attn1.query(h), table), rotate(attn1.key(h), table), attn1.value(h)
+        lengths = jnp.full(len(x), frames * tokens) if x.shape[2] > tokens else None
+        if context_ways() > 1:
+            k, v = gather_tokens(k), gather_tokens(v)
+        out = attn1.output(attention(q, k, v, kernel=c.attention_kernel, kv_lengths=lengths))
+        x = constrain_tokens((x + framed(out) * gate).astype(c.dtype))
 
-        x = x + _framed(WanAttention(c, name="attn2")(_flat(affine_norm(c, "norm2")(x)), text), frames)
+        x = x + framed(WanAttention(c, name="attn2")(flat(affine_norm(c, "norm2")(x)), text))
         if c.part_attention and (parts is not None or self.is_initializing()):
-            layer, h = WanAttention(c, name="cross_attn_instance"), _flat(affine_norm(c, "norm4")(x))
+            layer = WanAttention(c, name="cross_attn_instance")
+            h = _flat(affine_norm(c, "norm4")(x)[:, :, :tokens])
             out = layer(h, h) if self.is_initializing() else self.part(layer, h, parts, self.grid)
-            x = x + _framed(out, frames)
+            x = x + even_tokens(_framed(out, frames))
 
         h = (plain_norm(c, "norm3")(x) * (1 + ff_scale) + ff_shift).astype(c.dtype)
         h = GELUFeedForward(c.ffn_dim, c.dtype, c.param_dtype, name="ffn")(h)
-        return (x + h * ff_gate).astype(c.dtype), (q, k)
+        x = constrain_tokens((x + h * ff_gate).astype(c.dtype))
+        return x, tuple(rearrange(framed(part)[:, :, :tokens], "b f t h d -> b (f t) h d") for part in (q, k))
 
 
 def plain_norm(c: WanConfig, name: str) -> LayerNorm:
@@ -122,6 +137,24 @@ def plain_norm(c: WanConfig, name: str) -> LayerNorm:
 def affine_norm(c: WanConfig, name: str) -> LayerNorm:
     """LayerNorm with scale and bias."""
     return LayerNorm(c.eps, c.dtype, c.param_dtype, use_fast_variance=False, name=name)
+
+
+def _sequence(frames: int) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """[batch, frames, tokens, ...] as one sequence [batch, all_tokens, ...], and back.
+
+    Frame by frame; but where tokens are cut over "context", token by token, each with its frames: the sequence is
+    then cut where the tokens were. All of it attends to all, in whichever order.
+    """
+    frames_first = context_ways() == 1
+
+    def flat(x: Array) -> Array:
+        return rearrange(x if frames_first else x.swapaxes(1, 2), "b f t ... -> b (f t) ...")
+
+    def framed(x: Array) -> Array:
+        x = x.reshape(x.shape[0], *((frames, -1) if frames_first else (-1, frames)), *x.shape[2:])
+        return x if frames_first else x.swapaxes(1, 2)
+
+    return flat, framed
 
 
 def _flat(x: Tokens) -> Float[Array, "batch all_tokens channels"]:

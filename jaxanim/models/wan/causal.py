@@ -13,6 +13,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxanim.mesh import constrain_batch
 from jaxanim.nn.layers import Module
 from jaxanim.nn.matmul import matmul
 
@@ -55,7 +56,8 @@ class CausalConv(Module):
         first = past is None and self.stride > 1
         if past is None and self.stride == 1:
             past = jnp.zeros((x.shape[0], taps - 1, *x.shape[2:]), self.dtype)
-        whole = x if past is None else jnp.concatenate([past, x], axis=1)
+        # Its channels whole over devices: see `jaxanim.nn.layers.Conv`.
+        whole = constrain_batch(x if past is None else jnp.concatenate([past, x], axis=1), frames=False)
         # There may be nothing to convolve yet.
         enough = whole.shape[1] >= taps
         nothing = (x.shape[0], 0, *x.shape[2:4], self.features)

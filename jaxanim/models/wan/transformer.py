@@ -3,6 +3,8 @@
 Wan2.2-TI2V-5B animates an image by leaving the first latent frame clean: its tokens are told time 0, the others t.
 """
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Num, PyTree
 
 from jaxanim.errors import InputError
+from jaxanim.mesh import constrain_tokens, even_tokens
 from jaxanim.models.wan.block import PartAttention, WanBlock, plain_norm
 from jaxanim.models.wan.config import WanConfig
 from jaxanim.nn.embedding import TimestepEmbedding, timestep_embedding
@@ -123,6 +126,7 @@ class WanTransformer(Module):
         time, modulation = _of_frames(time, clean), _of_frames(modulation, clean)
         h = PatchEmbedding(c, name="patch_embedding")(x)
         h, time, modulation, text = same_rows(h, time, modulation, text)
+        h = constrain_tokens(even_tokens(h))
 
         table = rotary(grid, c.rotary_channels)
         block = WanBlock(c, self.part, grid, parent=None)
@@ -138,13 +142,14 @@ class WanTransformer(Module):
 
         taken = None
         if hand_out is not None:
-            empty = jnp.zeros((h.shape[0], h.shape[1] * h.shape[2], c.num_attention_heads, c.attention_head_dim))
+            empty = jnp.zeros((h.shape[0], math.prod(grid), c.num_attention_heads, c.attention_head_dim))
             empty = empty.astype(c.dtype)
             taken = empty[:, : grid[1] * grid[2]], empty
         (h, _, taken), _ = run_blocks(apply, params, (h, jnp.int32(0), taken), remat=c.remat)
 
         own = self.param("scale_shift_table", nn.initializers.normal(c.width**-0.5), (1, 2, c.width), c.param_dtype)
         shift, scale = jnp.split(own.astype(jnp.float32)[:, None] + time[:, :, None], 2, axis=2)
+        h = h[:, :, : grid[1] * grid[2]]
         h = (plain_norm(c, "norm_out")(h) * (1 + scale) + shift).astype(c.dtype)
         features = c.out_channels * c.patch_size[1] * c.patch_size[2]
         h = Dense(features, dtype=c.dtype, param_dtype=c.param_dtype, name="proj_out")(h)

@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Array, Float
 
 from jaxanim.attention import attention
+from jaxanim.mesh import constrain_batch
 from jaxanim.models.wan.causal import (
     CausalConv,
     Chain,
@@ -58,7 +59,7 @@ class ResidualBlock(_Layer):
             shortcut = PointConv(self.features, name="conv_shortcut", **self.dtypes)(x)
         x = chain(self.conv(self.features, "conv1"), nn.silu(self.norm("norm1")(x)))
         x = chain(self.conv(self.features, "conv2"), nn.silu(self.norm("norm2")(x)))
-        return x + shortcut, chain.kept
+        return constrain_batch(x + shortcut, frames=False), chain.kept
 
 
 class FrameAttention(_Layer):

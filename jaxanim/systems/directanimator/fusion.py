@@ -1,6 +1,8 @@
 """How driving cues enter the transformer's blocks: the CueFusion block (DirectAnimator, Eqs. 1 to 3), and the
 alternative that the paper compares it with, cross-attention (Table 5, CA)."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax.numpy as jnp
 from einops import rearrange
@@ -37,6 +39,8 @@ class CueFusion(CogVideoXLayer):
     base model exactly, while alpha's gradient is not 0.
     """
 
+    along_tokens: ClassVar[bool] = True
+
     @nn.compact
     def __call__(self, video: Video, cues: Cues, time: Embedding) -> tuple[Video, Cues]:
         width = self.config.width
@@ -56,6 +60,8 @@ class CueFusion(CogVideoXLayer):
 
 class CueCrossAttention(CogVideoXLayer):
     """The video's tokens attend to those of both cues, before each block; the projection back starts at zero."""
+
+    along_tokens: ClassVar[bool] = False
 
     @nn.compact
     def __call__(self, video: Video, cues: Cues, time: Embedding) -> tuple[Video, Cues]:
