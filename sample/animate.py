@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -20,7 +21,7 @@ from jaxanim.media.images import contact_sheet, finished, read_image, resize_and
 from jaxanim.media.outputs import check_outputs
 from jaxanim.media.video import MAX_FPS, write_video
 from jaxanim.metrics import compare, summary, table
-from jaxanim.systems.base import Entry, InputFile, Memory, OutputFile, choose
+from jaxanim.systems.base import Entry, InputFile, Memory, OutputFile, Report, choose
 from sample import inputs, looking, preparing
 from sample.arguments import Parser, add_fields, add_memory_options, files, number, run, said, size, whole
 from sample.driving import add_needs, open_motion, read_driving
@@ -82,11 +83,11 @@ class Watch:
 
     Attributes:
       ready: (reference, pictures of what drives the system, frames a second), before anything is sampled.
-      report: (steps done, steps in all).
+      report: (steps done, steps in all, small pictures of what there is by then, in [-1, 1], or None).
     """
 
     ready: Callable[[np.ndarray, np.ndarray, float], None]
-    report: Callable[[int, int], None]
+    report: Report
 
 
 def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> None:
@@ -145,7 +146,7 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
             sampling=sampling,
             options=own,
             memory=memory,
-            report=lambda done, total: _show(bar, done, total, watch),
+            report=partial(_show, bar, watch),
         )
         result = finished(np.asarray(result))
     seconds = time.perf_counter() - started
@@ -171,11 +172,11 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
     print(json.dumps(described | subject | summary(scores) | chosen))
 
 
-def _show(bar: tqdm, done: int, total: int, watch: Watch | None) -> None:
+def _show(bar: tqdm, watch: Watch | None, done: int, total: int, pictures: np.ndarray | None) -> None:
     bar.total = total
     bar.update(done - bar.n)
     if watch is not None:
-        watch.report(done, total)
+        watch.report(done, total, pictures)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -99,7 +99,7 @@ def generate(argv: Sequence[str] | None = None) -> None:
             sampling=sampling,
             control=None if control is None else control.astype(np.float32) / 255,
             control_scale=options.control_scale,
-            report=lambda done, total: bar.update(done - bar.n),
+            report=lambda done, *_: bar.update(done - bar.n),
             memory=Memory(**said(options, Memory)),
         )
         result = finished(np.asarray(result))

@@ -1,6 +1,10 @@
-"""No arrow runs up: a room of the library imports from its own floor and those below alone."""
+"""No arrow runs up: a room of the library imports from its own floor and those below alone. And none needs an extra."""
 
 import ast
+import re
+import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import jaxanim
@@ -49,3 +53,33 @@ def test_programs_name_no_system():
     for path in [*Path("sample").glob("*.py"), *Path("train").glob("*.py")]:
         text = path.read_text(encoding="utf-8").lower()
         assert not [name for name in names if name in text or name.replace("_", " ") in text], path
+
+
+def imported_at_once(path):
+    """The packages that importing a file imports: those outside functions."""
+    waiting = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.split(".")[0]
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            waiting += ast.iter_child_nodes(node)
+
+
+def test_importing_the_library_or_a_program_needs_no_extra():
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    of_jax = [line for line in metadata.requires("jax") if "extra ==" not in line]
+    needed = {re.match(r"[\w-]+", line)[0].lower() for line in [*project["dependencies"], *of_jax]}
+    owners = metadata.packages_distributions()
+    own = {"jaxanim", "sample", "train", "configs", *sys.stdlib_module_names}
+    files = [*ROOT.rglob("*.py"), *Path("sample").glob("*.py"), *Path("train").glob("*.py")]
+    extra = {
+        f"{path} imports {package}"
+        for path in files
+        for package in set(imported_at_once(path)) - own
+        if not needed & {owner.lower() for owner in owners.get(package, ())}
+    }
+    assert len(files) > 100
+    assert not extra, extra

@@ -15,6 +15,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
 from jaxanim.diffusion.ddim import DDIM
+from jaxanim.diffusion.preview import Report
 from jaxanim.diffusion.process import Process, Walk, x0_eps
 from jaxanim.errors import InputError
 
@@ -55,7 +56,7 @@ def sample(
     solver: Solver = DDIM(),
     between: Callable[[Float[Array, "*shape"], Walk], Float[Array, "*shape"]] | None = None,
     key: Key[Array, ""] | None = None,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
     steps_per_report: int = 1,
     only: slice = slice(None),
     trajectory: bool = False,
@@ -70,8 +71,8 @@ def sample(
       between: (x, step) -> x after each step, for what a system re-imposes; x is then at the step's next levels.
         A `Partial`, as `denoise`.
       key: random key of a solver that draws noise.
-      report: called as report(steps done, steps in all). All steps are one `lax.scan`; with `report` each stretch
-        of `steps_per_report` steps is one.
+      report: called as report(steps done, steps in all, the last estimate of x_0). All steps are one `lax.scan`;
+        with `report` each stretch of `steps_per_report` steps is one.
       only: the steps of the walk to take, for a system that looks at x in between; x_T is then x where they begin.
         A solver's history begins anew.
       trajectory: return x_T and x after each step, [steps + 1, ...].
@@ -95,29 +96,29 @@ def sample(
     )
     count = len(table.index)
     size = steps_per_report if report is not None else max(count, 1)
-    state, passed = (x_T, solver.init(x_T, key)), []
+    state, passed = (x_T, solver.init(x_T, key), x_T), []
     for start in range(0, count, size):
         end = min(start + size, count)
         state, seen = run(jax.tree.map(operator.itemgetter(slice(start, end)), table), state, trajectory=trajectory)
         passed.append(seen)
         if report is not None:
             jax.block_until_ready(state)
-            report(end, count)
+            report(end, count, state[2])
     return jnp.concatenate([x_T[None], *passed]) if trajectory else state[0]
 
 
 @partial(jax.jit, static_argnames=("prediction_type", "solver", "trajectory", "unroll"))
 def _run(denoise, between, table, state, *, prediction_type, solver, trajectory, unroll):
-    """The steps of `table` from a state (x, carry) on."""
+    """The steps of `table` from a state (x, carry, x0) on."""
 
     def body(state, step):
-        x, carry = state
+        x, carry, _ = state
         x0, eps = x0_eps(prediction_type, denoise(x, step), x, step.signal, step.noise)
         x_next, carry = solver.step(step, x, x0, eps, carry)
         x_next = x_next.astype(x.dtype)
         if between is not None:
             x_next = between(x_next, step)
-        return (x_next, carry), x_next if trajectory else None
+        return (x_next, carry, x0.astype(x.dtype)), x_next if trajectory else None
 
     if not unroll:
         return jax.lax.scan(body, state, table)

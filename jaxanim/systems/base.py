@@ -25,8 +25,9 @@ InputFile = typing.NewType("InputFile", str)
 OutputFile = typing.NewType("OutputFile", str)
 """Paths among a system's `Options`: of a file that it reads, or writes, which no program lets replace an input."""
 
-Report = Callable[[int, int], None]
-"""Called as report(steps done, steps in all) while a system denoises."""
+Report = Callable[[int, int, np.ndarray | None], None]
+"""Called as report(steps done, steps in all, pictures) while a system denoises; pictures are small ones of what is
+there by then, in [-1, 1], or None."""
 
 
 @register_config

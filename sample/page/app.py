@@ -17,6 +17,7 @@ from sample.page import work
 from sample.page.jobs import Job, Jobs
 
 POLL = 0.25
+_HIDDEN = gr.update(value=None, visible=False)
 _WORDS = ("prompt", "negative", "subject", "camera")
 INTRO = """# jaxanim
 An image moves as a motion says. Choose both, look at the cue over your image, then animate. One job runs at a time.
@@ -71,6 +72,7 @@ def build(jobs: Jobs, weights: Path, models: str | None = None) -> gr.Blocks:
                     reset = gr.Button("Reset", elem_id="reset")
             with gr.Column(scale=2):
                 status = gr.Markdown("Choose an image and a motion.", elem_id="status")
+                rough = gr.Image(label="So far, roughly", elem_id="so-far", interactive=False, visible=False)
                 sheet = gr.Image(label="The cue over your image", elem_id="cue-sheet", interactive=False)
                 with gr.Row():
                     cue = gr.Video(label="Motion, over your image", elem_id="cue", interactive=False, autoplay=True)
@@ -79,7 +81,7 @@ def build(jobs: Jobs, weights: Path, models: str | None = None) -> gr.Blocks:
 
         fields = [system, image, motion, *said, *numbers.values()]
         names_of = [*_WORDS, *numbers]
-        outputs = [status, sheet, cue, result, files]
+        outputs = [status, rough, sheet, cue, result, files]
         act = functools.partial(_act, jobs, weights, models, names_of)
 
         def prepare(request: gr.Request, *values: Any) -> Iterator[tuple]:
@@ -94,7 +96,7 @@ def build(jobs: Jobs, weights: Path, models: str | None = None) -> gr.Blocks:
 
         def start_over(request: gr.Request) -> tuple:
             _forget(mine(request))
-            return ("Choose an image and a motion.", None, None, None, None, None, None)
+            return ("Choose an image and a motion.", _HIDDEN, None, None, None, None, None, None)
 
         def leave(request: gr.Request) -> None:
             _forget(visitors.pop(request.session_hash, {}))
@@ -126,7 +128,7 @@ def _act(
 ) -> Iterator[tuple]:
     """Puts a job into the line and tells how it is getting on until it is over."""
     system, image, motion, *said = values
-    nothing = (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+    nothing = (gr.skip(),) * 5
     if (job := mine.get("job")) is not None and not job.over:
         yield ("A job of yours is waiting or running: cancel it first.", *nothing)
         return
@@ -144,7 +146,9 @@ def _act(
     while not job.over:
         if (telling := _telling(jobs, job, what)) != told:
             told = telling
-            yield (telling, *nothing)
+            seen = work.so_far(job) if what == "animate" else None
+            rough = gr.skip() if seen is None else gr.update(value=seen, visible=True)
+            yield (telling, rough, *nothing[1:])
         time.sleep(POLL)
     yield _result(job, what, dict(zip(names, said, strict=True)) | {"system": system}, nothing)
 
@@ -178,17 +182,17 @@ def _telling(jobs: Jobs, job: Job, what: str) -> str:
 
 def _result(job: Job, what: str, settings: dict, nothing: tuple) -> tuple:
     if job.state == "cancelled":
-        return ("Cancelled.", *nothing)
+        return ("Cancelled.", _HIDDEN, *nothing[1:])
     if job.state == "failed":
-        return (f"**Not possible.** {job.message}", *nothing)
+        return (f"**Not possible.** {job.message}", _HIDDEN, *nothing[1:])
     if what == "prepare":
         told = "This is what will drive your image. If it is what you mean, animate."
-        return (told, str(job.folder / "cue.png"), str(job.folder / "cue.mp4"), None, None)
+        return (told, _HIDDEN, str(job.folder / "cue.png"), str(job.folder / "cue.mp4"), None, None)
     kept = job.folder / "settings.json"
     chosen = {name: value for name, value in settings.items() if value}
     kept.write_text(json.dumps(chosen, indent=1), encoding="utf-8")
     video = str(job.folder / "result.mp4")
-    return ("Done.", gr.skip(), gr.skip(), video, [video, str(kept)])
+    return ("Done.", _HIDDEN, gr.skip(), gr.skip(), video, [video, str(kept)])
 
 
 def _forget(mine: dict) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from jaxanim.errors import InputError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -23,12 +25,13 @@ class Job:
     def __init__(self, work: Callable[["Job"], None], folder: Path):
         self.folder, self.state = folder, "waiting"
         self.message, self.done, self.total = "", 0, 0
+        self.pictures: np.ndarray | None = None
         self.notes: dict[str, object] = {}
         self._work, self._stop = work, threading.Event()
 
-    def report(self, done: int, total: int) -> None:
-        """Keeps how far the work is; raises Cancelled where it was cancelled meanwhile."""
-        self.done, self.total = done, total
+    def report(self, done: int, total: int, pictures: np.ndarray | None = None) -> None:
+        """Keeps how far the work is, and pictures of it; raises Cancelled where it was cancelled meanwhile."""
+        self.done, self.total, self.pictures = done, total, pictures
         if self._stop.is_set():
             raise Cancelled
 

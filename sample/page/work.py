@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxanim import systems
 from jaxanim.errors import InputError
-from jaxanim.media.images import contact_sheet, write_png
+from jaxanim.media.images import contact_sheet, resize, to_uint8, write_png
 from jaxanim.media.video import write_video
 from sample.animate import Watch, animate
 from sample.page.jobs import Job
@@ -51,6 +51,19 @@ def prepare(job: Job, arguments: list[str]) -> None:
 def sample(job: Job, arguments: list[str]) -> None:
     """Animates: result.mp4 and result.png in the job's folder."""
     _call(arguments, Watch(lambda *_: job.report(0, 0), job.report))
+
+
+def so_far(job: Job, previews: int = 10, across: int = 4) -> np.ndarray | None:
+    """A strip of pictures of what a job has made so far; None where there is none. About every step in
+    `total / previews` has one."""
+    done, total, pictures = job.done, job.total, job.pictures
+    if pictures is None or done % max(1, total // previews):
+        return None
+    chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), across)).round().astype(int)
+    small = to_uint8(pictures[chosen])
+    larger = max(1, 256 // small.shape[1])
+    shown = [resize(picture, (picture.shape[0] * larger, picture.shape[1] * larger)) for picture in small]
+    return np.concatenate(shown, axis=1)
 
 
 def _call(arguments: list[str], watch: Watch) -> None:

@@ -43,11 +43,11 @@ def page(tiny, tmp_path, monkeypatch):
     plain = TinyConfig.run
 
     def slow(self, *args, report=None, **options):
-        def reporting(done, total):
+        def reporting(done, total, pictures):
             began = time.monotonic()
             while time.monotonic() < began + PACE["seconds"]:
                 time.sleep(0.05)
-            report(done, total)
+            report(done, total, pictures)
 
         return plain(self, *args, report=reporting, **options)
 
@@ -118,9 +118,12 @@ def test_the_page(page, puppet, tmp_path, tiny, monkeypatch):
 
         press(first, "animate")
         until(first, lambda: "step 1 of 3" in status(first) or "step 2 of 3" in status(first))
+        until(first, lambda: find(first, "so-far", "img").size["width"] > 100)
+        first.save_screenshot(os.environ.get("JAXANIM_SCREENSHOT_SO_FAR", str(tmp_path / "so_far.png")))
         second = visitor()
         open_with(second, address, image, motion)
         until(first, lambda: status(first) == "Done.")
+        until(first, lambda: not first.find_elements("css selector", "#so-far img"))
         video = "const v = document.querySelector('#result video'); return v && v.readyState >= 2 && v.videoWidth"
         until(first, lambda: first.execute_script(video) == 48)
         offered = "".join(find(first, "files").text.split())

@@ -49,7 +49,7 @@ class TinyConfig:
             said |= {k: v for k, v in vars(now).items() if v != vars(before)[k]}
         self.calls.append(said)
         for step in range(0 if report is None else sampling.steps):
-            report(step + 1, sampling.steps)
+            report(step + 1, sampling.steps, motion[:, ::8, ::8] * 2 - 1)
         noise = 0.1 * jax.random.normal(key, motion.shape)
         return jax.numpy.clip((1 - share) * reference + share * (2 * motion - 1) + noise, -1, 1)
 

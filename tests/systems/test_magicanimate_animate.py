@@ -104,7 +104,7 @@ def test_windows_one_by_one_equal_all_at_once():
 
 def test_progress_reports_do_not_change_the_result():
     seen = []
-    reported = run(FLAT, report=lambda done, total: seen.append((done, total)))
+    reported = run(FLAT, report=lambda done, total, _: seen.append((done, total)))
     chex.assert_trees_all_close(reported, run(FLAT), atol=1e-5)
     assert seen == [(1, 2), (2, 2)]
 

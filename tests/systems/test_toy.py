@@ -61,7 +61,7 @@ MODULE = '''
         drawn = skeleton_drawing.draw(driving.graph.points, driving.graph.skeleton.edges, reference.shape[:2])
         drawn = unit(drawn) * options.bold * len(driving.prompt) / 100
         if report is not None:
-            report(1, 1)
+            report(1, 1, None)
         still = jnp.broadcast_to(reference, drawn.shape)
         return jnp.maximum(still, 2 * drawn - 1) if options.blend == "over" else (still + 2 * drawn - 1) / 2
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key, PyTree, UInt8
 from jaxanim.diffusion.ddim import DDIM
 from jaxanim.diffusion.dpm import DPM
 from jaxanim.diffusion.guidance import guided
+from jaxanim.diffusion.preview import previewed
 from jaxanim.diffusion.process import Walk
 from jaxanim.diffusion.sample import sample
 from jaxanim.models.cogvideox.chunks import to_latents, to_pixels
@@ -66,6 +67,7 @@ def animate(
     size = length(len(cues.pose), config.transformer.transformer, config.vae)
     drawn, noise, steps_key = jax.random.split(key, 3)
     image = image_latent(params["vae"], config.vae, reference[None, None], drawn)
+    report = previewed(report, image[0, 0], reference)
     driven = cue_latents(params, config, cues, size.extra)
     x_T = jax.random.normal(noise, (1, size.all, *image.shape[2:]))
     text = params["empty_prompt"][None]

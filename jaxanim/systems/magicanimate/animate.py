@@ -16,6 +16,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxanim.diffusion.guidance import guided
+from jaxanim.diffusion.preview import previewed
 from jaxanim.diffusion.sample import sample
 from jaxanim.diffusion.windows import (
     closed_loop_windows,
@@ -76,7 +77,7 @@ def animate(
       sampling: DDIM's steps; windows; the scale of classifier-free guidance on the reference (prompts are empty,
         the pose stays in both branches), which at 1 does without the unconditional branch.
       memory: guidance in turn computes the UNet's down blocks for each of its branches.
-      report: called as report(steps done, steps in all).
+      report: called as `Report` says.
 
     Returns:
       Frames in [-1, 1], as many as `motion` has.
@@ -113,6 +114,7 @@ def animate_latents(
     if motion.shape[0] > length:
         motion = pad_motion(motion, length)
     z_ref, pose = encode_inputs(config, params, reference, motion)
+    report = previewed(report, z_ref, reference)
     if options.share_noise:
         noise = shared_noise(key, motion.shape[0], length, z_ref.shape)
     else:

@@ -9,6 +9,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxanim.diffusion.guidance import guided
+from jaxanim.diffusion.preview import previewed
 from jaxanim.diffusion.sample import sample
 from jaxanim.diffusion.windows import closed_loop_windows, predict_shifted_windows
 from jaxanim.systems.base import Memory, Report, Sampling
@@ -54,13 +55,14 @@ def animate(
       sampling: DDIM's steps; the scale of image guidance, which at 1 does without the unconditional branch; and
         windows, whose 16 frames and overlap of 4 make the released stride of 12. Without a motion module frames do
         not see each other, and windows serve memory alone: they then do not overlap.
-      report: called as report(steps done, steps in all).
+      report: called as `Report` says.
 
     Returns:
       Frames in [-1, 1], as many as `motion` has.
     """
     key_noise, key_offset = jax.random.split(key)
     z_ref, pose = encode_inputs(config, params, reference, motion)
+    report = previewed(report, z_ref, reference)
     share = config.unet.motion is None if options.share_noise is None else options.share_noise
     noise = jax.random.normal(key_noise, (1 if share else len(motion), *z_ref.shape))
     noise = jnp.broadcast_to(noise, (len(motion), *z_ref.shape))

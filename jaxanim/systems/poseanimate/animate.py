@@ -13,6 +13,7 @@ from jaxanim.attention.patterns import Patterns
 from jaxanim.cues import openpose
 from jaxanim.cues.openpose import Keypoints
 from jaxanim.diffusion.guidance import guided
+from jaxanim.diffusion.preview import previewed
 from jaxanim.diffusion.sample import sample
 from jaxanim.errors import InputError
 from jaxanim.models.unet import UNet
@@ -168,7 +169,7 @@ def animate(
       reference: I_s, in [-1, 1].
       source: the pose in it; `motion`: the poses to take, M frames. Both of one person, in the reference's pixels.
       mask: M_s, 1 where the character is; None reads it from the cross-attention maps.
-      report: called as report(steps done, steps in all); a step is a timestep of any phase.
+      report: called as `Report` says; a step is a timestep of any phase.
 
     Returns:
       Frames in [-1, 1], as many as `motion` has; with `options.lead_in` 1 + t more before them.
@@ -178,6 +179,7 @@ def animate(
     drawn = unit(openpose.draw(poses, reference.shape[:2]))
     z0, pose = encode_inputs(config, params, reference, drawn)
     z0 = z0.astype(jnp.float32)
+    report = previewed(report, z0, reference)
     held = hold(params, config, prompts, z0, pose, mask, sampling, options, report)
     latents = sample_latents(params, config, prompts, pose, held, sampling, options, memory, report)
     pixels = decode(config, memory.frames_at_once, memory.vae_tile, params["vae"], latents)
@@ -330,4 +332,4 @@ def _source_again(trajectory, x, step):
 
 def _phase(report: Report | None, number: int, steps: int) -> Report | None:
     """The report of one of the four phases: inversion, the source's embeddings, the frames', sampling."""
-    return None if report is None else lambda done, _: report(number * steps + done, 4 * steps)
+    return None if report is None else lambda done, _, x0: report(number * steps + done, 4 * steps, x0)

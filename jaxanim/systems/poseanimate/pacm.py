@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxanim.chunks import map_chunks
 from jaxanim.diffusion.ddim import DDIM
 from jaxanim.diffusion.inversion import Inversion
+from jaxanim.diffusion.preview import Report
 from jaxanim.diffusion.process import Process, x0_eps
 from jaxanim.diffusion.sample import sample
 from jaxanim.errors import InputError
@@ -93,7 +94,7 @@ def invert(
     text: Float[Array, "length dim"],
     pose: Float[Array, "height width features"],
     steps: int,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
 ) -> Float[Array, "steps_1 height width channels"]:
     """Z_0 ... Z_T by DDIM inversion at guidance scale 1, under the source pose (Algorithm 1, line 1)."""
     denoise = Partial(_alone, predict, text[None], pose[None, None])
@@ -117,7 +118,7 @@ def optimise(
     optimisation: Optimisation = Optimisation(),
     frames_at_once: int | None = None,
     devices: Sequence[jax.Device] | None = None,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
 ) -> Optimised:
     """Pose-aware embeddings of frames under their poses.
 
@@ -134,7 +135,7 @@ def optimise(
         the result is the same.
       devices: what frames are spread over, each with its share of them and a copy of the parameters; None is where
         the arguments lie.
-      report: called as report(timesteps done, timesteps in all).
+      report: called as report(timesteps done, timesteps in all, None).
     """
     steps, frames = len(trajectory) - 1, len(poses)
     table = DDIM().plan(process.walk(steps))
@@ -162,7 +163,7 @@ def optimise(
         found.append(seen)
         if report is not None:
             jax.block_until_ready(state)
-            report(begin + size, steps)
+            report(begin + size, steps, None)
     embeddings, seen = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *found)
     result = Optimised(jnp.swapaxes(embeddings, 0, 1), state[0], jax.tree.map(lambda a: a.mean(1), seen))
     if mesh is None:

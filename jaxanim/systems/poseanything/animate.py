@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxanim.diffusion.guidance import guided
+from jaxanim.diffusion.preview import previewed
 from jaxanim.diffusion.sample import sample
 from jaxanim.models.wan.video import to_latents, to_pixels
 from jaxanim.systems.base import Memory, Report, Sampling
@@ -86,12 +87,13 @@ def animate(
       sampling: steps and guidance. Guidance 1, as released, does without a negative anchor; above, the anchor is
       the
         first pose in every frame that has one (App. G), with the negative prompt. With a camera, guidance is s_s.
-      report: called as report(steps done, steps in all).
+      report: called as `Report` says.
 
     Returns:
       Frames in [-1, 1], as many as the motion has.
     """
     z_i = _encode(params, config, reference[None])
+    report = previewed(report, z_i[0], reference)
     z_p = _encode(params, config, _signed(motion.poses))
     noise = jax.random.normal(key, z_p.shape).at[:1].set(z_i)
     mode, conditions, scales = _guidance(params, config, motion, z_p, text, sampling, options)
@@ -238,4 +240,4 @@ def _signed(pictures: np.ndarray) -> np.ndarray:
 
 def _told(report: Report | None, done: int, total: int) -> Report | None:
     """`report` for a stretch of the steps that begins after `done`."""
-    return None if report is None else lambda now, of: report(done + now, total)
+    return None if report is None else lambda now, _, x0: report(done + now, total, x0)

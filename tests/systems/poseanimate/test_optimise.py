@@ -49,7 +49,7 @@ def optimised(frames, given=None, learning_rate=1e-2, **options):
 
 def test_a_few_frames_at_once_are_the_same_in_less_memory():
     told, whole = [], optimised(5)
-    few = optimised(5, frames_at_once=2, report=lambda done, steps: told.append((done, steps)))
+    few = optimised(5, frames_at_once=2, report=lambda done, steps, _: told.append((done, steps)))
     chex.assert_trees_all_close(few, whole, atol=1e-5)
     assert told == [(1, 3), (2, 3), (3, 3)]
     memory = {}

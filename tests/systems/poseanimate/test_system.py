@@ -84,7 +84,7 @@ def inputs(system, clip, driving):
     )
 
 
-def quiet(done, total):
+def quiet(done, total, pictures):
     assert 0 <= done <= total
 
 
