@@ -164,7 +164,7 @@ def load_weights(
     return loaded
 
 
-def load_config(folder: str | os.PathLike, network: str) -> Any:
+def read_network_config(folder: str | os.PathLike, network: str) -> Any:
     """The config that `load_weights` gives with a network; no parameter is read. Raises InputError as it does."""
     return _config(Path(folder), read_description(folder), network, jnp.float32)
 

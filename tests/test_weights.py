@@ -18,10 +18,10 @@ from jaxanim.stored import CONFIG_CLASSES, decode_config, encode_config, registe
 from jaxanim.systems.base import Sampling
 from jaxanim.weights import (
     fingerprint,
-    load_config,
     load_settings,
     load_weights,
     read_description,
+    read_network_config,
     save_weights,
 )
 
@@ -97,9 +97,11 @@ def test_what_was_saved_comes_back(folder, params):
     }
     chex.assert_trees_all_equal(restored, expected)
     chex.assert_type(list(map(np.asarray, (restored["scale"], restored["conv_in"]["kernel"]))), np.float32)
-    assert {name: load_config(folder, name) for name in loaded} == {name: one for name, (one, _) in loaded.items()}
+    assert {name: read_network_config(folder, name) for name in loaded} == {
+        name: one for name, (one, _) in loaded.items()
+    }
     with pytest.raises(InputError, match="has no network 'controlnet', only unet, vae"):
-        load_config(folder, "controlnet")
+        read_network_config(folder, "controlnet")
     assert load_settings(folder) == {"defaults": Sampling(size=(64, 96), guidance=3.0)}
     assert read_description(folder)["metadata"] == {"psnr": 21.5}
 

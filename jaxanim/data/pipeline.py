@@ -33,7 +33,7 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Element: ...
 
 
-def fingerprint(source: Source) -> str:
+def cache_name(source: Source) -> str:
     """12 hexadecimal digits of a source's class, fields, length and, where it has one, `version`.
 
     A source counts its class attribute `version` up when the same fields begin to give other elements.
@@ -57,7 +57,7 @@ class Cached:
 
     def __init__(self, source: Source, path: str | os.PathLike, processes: int = 0, chunk: int = 8):
         self.source = source
-        self.folder = Path(path) / f"{type(source).__name__}-{fingerprint(source)}"
+        self.folder = Path(path) / f"{type(source).__name__}-{cache_name(source)}"
         self._arrays: dict[str, np.ndarray] | None = None
         if not (self.folder / "complete").exists():
             _fill(source, self.folder, processes or os.cpu_count() or 1, chunk)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jaxanim.data.pipeline import Cached, cached, fingerprint
+from jaxanim.data.pipeline import Cached, cache_name, cached
 from jaxanim.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -70,8 +70,8 @@ def test_elements_are_copies_and_pickles_are_small(tmp_path):
 
 
 def test_another_config_is_another_cache(tmp_path):
-    assert fingerprint(Squares()) == fingerprint(Squares())
-    assert fingerprint(Squares()) != fingerprint(Squares(count=21))
+    assert cache_name(Squares()) == cache_name(Squares())
+    assert cache_name(Squares()) != cache_name(Squares(count=21))
     folders = {Cached(Squares(count=count), tmp_path, processes=1).folder for count in (2, 3)}
     assert len(folders) == 2
 
@@ -79,7 +79,7 @@ def test_another_config_is_another_cache(tmp_path):
         version = 1
 
     Newer.__qualname__ = "Squares"
-    assert fingerprint(Newer()) != fingerprint(Squares())
+    assert cache_name(Newer()) != cache_name(Squares())
 
 
 def test_the_folder_comes_from_the_environment(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from jaxanim.models.t5 import WAN, embed_prompts
 from jaxanim.systems.poseanything import SYSTEM
 from jaxanim.systems.poseanything.config import PoseAnythingConfig
 from jaxanim.tensor_file import read_tensors
-from jaxanim.weights import load_config, load_weights, read_description, write_weights
+from jaxanim.weights import load_weights, read_description, read_network_config, write_weights
 
 PROMPTS = "prompts.safetensors"
 """Embedded prompts in a weights folder without a text encoder."""
@@ -48,7 +48,7 @@ def put_together(transformer: str | os.PathLike, vae: str | os.PathLike, out: st
     networks, configs = {}, {}
     for network, folder in (("transformer", transformer), ("vae", vae)):
         name = held_as(folder, network)
-        configs[network] = load_config(folder, name)
+        configs[network] = read_network_config(folder, name)
         networks[network] = (configs[network], read_tensors(Path(folder) / f"{name}.safetensors"))
     config = PoseAnythingConfig(**configs)
     config.check()
