@@ -1,9 +1,9 @@
 """Tables of patterns that turn a checkpoint's names into diffusers', and the check that they do so one to one."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxanim.errors import InputError
 from jaxanim.tensor_file import LazyTensor
@@ -13,6 +13,36 @@ Rules = Sequence[tuple[str, str]]
 """(pattern that a whole name has to match, its new name in `re.sub`'s notation)."""
 Drops = Sequence[tuple[str, str]]
 """(pattern that a whole name has to match, why it is left out)."""
+
+
+class Naming(NamedTuple):
+    """One way in which files name a network's tensors.
+
+    Attributes:
+      signature: pattern of a name that it alone has.
+      called: whose names they are, in a sentence.
+      rules: to diffusers' names; a function of a file's names where they depend on those.
+    """
+
+    signature: str
+    called: str
+    rules: Rules | Callable[[Collection[str]], Rules]
+
+
+class Kind(NamedTuple):
+    """A kind of network, as its file in `jaxanim.convert.families` declares it in `KINDS`.
+
+    Attributes:
+      network: its name in weights folders.
+      title: in a sentence.
+      infer: (path, tensors in diffusers' names, config.json) to its config.
+    """
+
+    network: str
+    title: str
+    infer: Callable[..., Any]
+    namings: tuple[Naming, ...]
+    drops: Drops = ()
 
 
 class Renamed(NamedTuple):
@@ -42,14 +72,14 @@ def rename(path: Path, what: str, tensors: Tensors, rules: Rules, drops: Drops =
             unknown.append(tensor.name)
         elif names[0] in renamed:
             raise InputError(
-                f"checkpoint {path} holds the {what}'s {names[0]} twice, the second time as {tensor.name}"
+                f"checkpoint {path} holds {names[0]} of {what} twice, the second time as {tensor.name}"
             )
         else:
             renamed[names[0]] = tensor
     if unknown:
         raise InputError(
-            f"checkpoint {path} holds {count(unknown)} that belong to no {what} known here; --skip leaves out what "
-            "is not needed"
+            f"checkpoint {path} holds {count(unknown)} that belong to another network than {what}; --skip leaves "
+            "out what is not needed"
         )
     return Renamed(renamed, dropped)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxanim.convert import infer
-from jaxanim.convert.parts import Part, find_parts
+from jaxanim.convert.parts import KINDS, Part, find_parts
 from jaxanim.convert.source import AS_IS, Reading, find_weights, open_source, read_json
 from jaxanim.diffusion.betas import Betas
 from jaxanim.errors import InputError
@@ -30,23 +30,13 @@ WITHOUT = {
     "sigma_min": None, "sigma_max": None,
 }  # fmt: skip
 
-FAMILIES = {
+# What several networks, or a network and its base, are called together.
+TOGETHER = {
     "stable_diffusion": "Stable Diffusion 1.5",
     "image_variations": "Stable Diffusion Image Variations",
     "animatediff": "AnimateDiff with its base",
-    "controlnet": "ControlNet",
-    "motion": "AnimateDiff's motion modules",
     "appearance_encoder": "an appearance encoder",
     "clip": "CLIP",
-    "text_encoder": "CLIP's text encoder",
-    "cogvideox": "CogVideoX's transformer",
-    "cogvideox_vae": "CogVideoX's autoencoder",
-    "t5_encoder": "a text encoder of the T5 family",
-    "wan_transformer": "Wan's transformer",
-    "wan_vae": "Wan2.2's autoencoder",
-    "image_encoder": "CLIP's image encoder",
-    "vae": "Stable Diffusion's autoencoder",
-    "unet": "Stable Diffusion's UNet",
 }
 
 
@@ -96,7 +86,7 @@ def assemble(
     if system == "stable_diffusion" and (missing := [name for name in BASE_NETWORKS if name not in parts]):
         ways = "--vae or --base" if missing == ["vae"] else "--base"
         raise InputError(
-            f"{src} comes without {' and '.join(FAMILIES[name] for name in missing)}, which {title(system)} needs; "
+            f"{src} comes without {' and '.join(title(name) for name in missing)}, which {title(system)} needs; "
             f"complete it with {ways}"
         )
     networks = _networks(parts)
@@ -134,7 +124,7 @@ def read_parts(path: Path, reading: Reading = AS_IS) -> list[Part]:
             for part in find_parts(open_source(path / folder, reading)):
                 if part.network != PIPELINE[folder]:
                     raise InputError(
-                        f"folder {path / folder} holds {FAMILIES[part.network]}; it should hold its {folder}"
+                        f"folder {path / folder} holds {title(part.network)}; it should hold its {folder}"
                     )
                 parts.append(part)
         return parts
@@ -143,7 +133,9 @@ def read_parts(path: Path, reading: Reading = AS_IS) -> list[Part]:
 
 def title(system: str) -> str:
     """What a system or network is called in a sentence."""
-    return FAMILIES[system] if system in FAMILIES else entries()[system].title
+    if system in KINDS:
+        return KINDS[system].title
+    return TOGETHER[system] if system in TOGETHER else entries()[system].title
 
 
 def _released() -> list[Entry]:
@@ -197,7 +189,7 @@ def _only(path: Path, network: str) -> Part:
     for part in find_parts(open_source(path)):
         if part.network == network:
             return part
-    raise InputError(f"--{network} is {path}, which holds no {FAMILIES[network]}")
+    raise InputError(f"--{network} is {path}, which holds no {title(network)}")
 
 
 def _networks(parts: Mapping[str, Part]) -> dict[str, tuple[Any, tuple[Part, ...]]]:

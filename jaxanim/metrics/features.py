@@ -22,6 +22,9 @@ CLIP = 16
 """Frames of a clip, as FVD and FID-VID are mostly given."""
 
 
+_pictures = jax.jit(inception.pictures)
+
+
 @dataclasses.dataclass(frozen=True)
 class Features:
     """Features of a video's pictures, or of its clips, one after another and none overlapping.
@@ -57,14 +60,12 @@ def fid(params: inception.Params, like: Literal["pytorch-fid", "torch-fidelity"]
     it, interpolates between corners as TensorFlow 1 did and takes 128 to 0.
     """
 
-    def run(
-        params: inception.Params, frames: Float[Array, "frames height width 3"]
-    ) -> Float[Array, "frames features"]:
+    def run(frames: Float[Array, "frames height width 3"]) -> Float[Array, "frames features"]:
         if like == "pytorch-fid":
-            return inception.pictures(params, _resized(frames, 299) / 127.5 - 1)
-        return inception.pictures(params, (_resized_from_corners(frames, 299) - 128) / 128)
+            return _pictures(params, _resized(frames, 299) / 127.5 - 1)
+        return _pictures(params, (_resized_from_corners(frames, 299) - 128) / 128)
 
-    return Features(f"fid_{like.replace('-', '_')}", partial(jax.jit(run), params))
+    return Features(f"fid_{like.replace('-', '_')}", run)
 
 
 def fvd(params: inception.Params, clip: int = CLIP) -> Features:

@@ -212,7 +212,7 @@ def test_autoencoder(tmp_path, form):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"img_emb.proj.0.weight": (4,)}, r"img_emb\.proj\.0\.weight.*Wan transformer"),
+        ({"img_emb.proj.0.weight": (4,)}, r"img_emb\.proj\.0\.weight.*Wan's transformer"),
         ({"blocks.1.self_attn.q.weight": (64, 128)}, r"blocks\.1\.self_attn\.q\.weight has shape \(64, 128\)"),
         ({"blocks.1.ffn.2.bias": None}, r"lacks 1 of"),
         ({"blocks.1.cross_attn_instance.q.weight": (128, 128)}, r"cross_attn_instance"),

@@ -1,6 +1,7 @@
 """CogVideoX 1.5's transformer and autoencoder: diffusers' names, which are jaxanim's."""
 
-from jaxanim.convert.rules import Rules
+from jaxanim.convert import infer_cogvideox
+from jaxanim.convert.rules import Kind, Naming, Rules
 
 LEAF = r"(?:weight|bias)"
 TRANSFORMER: Rules = [
@@ -22,3 +23,13 @@ VAE: Rules = [
     (rf"((?:en|de)coder\.conv_(?:in|out)\.conv\.{LEAF})", r"\1"),
     (rf"((?:en|de)coder\.norm_out(?:\.norm_layer|\.conv_[yb]\.conv)?\.{LEAF})", r"\1"),
 ]
+
+
+KINDS = (
+    Kind("cogvideox", "CogVideoX's transformer", infer_cogvideox.transformer, namings=(
+        Naming(r"patch_embed\.text_proj\.weight", "diffusers' names", TRANSFORMER),
+    )),
+    Kind("cogvideox_vae", "CogVideoX's autoencoder", infer_cogvideox.vae, namings=(
+        Naming(r"encoder\.down_blocks\.0\.resnets\.0\.conv1\.conv\.weight", "diffusers' names", VAE),
+    )),
+)  # fmt: skip

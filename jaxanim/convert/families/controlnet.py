@@ -3,8 +3,9 @@
 import re
 from collections.abc import Collection
 
+from jaxanim.convert import infer
 from jaxanim.convert.families import unet
-from jaxanim.convert.rules import Rules, modules
+from jaxanim.convert.rules import Kind, Naming, Rules, modules
 
 DIFFUSERS: Rules = [
     (
@@ -25,3 +26,11 @@ def original(keys: Collection[str]) -> Rules:
         pairs[f"input_hint_block.{n}"] = f"controlnet_cond_embedding.{place}"
     zero = [(r"zero_convs\.(\d+)\.0\.(weight|bias)", r"controlnet_down_blocks.\1.\2")]
     return unet.encoder(keys) + modules(pairs) + zero
+
+
+KINDS = (
+    Kind("controlnet", "ControlNet", infer.controlnet, namings=(
+        Naming(r"controlnet_cond_embedding\.conv_in\.weight", "diffusers' names", DIFFUSERS),
+        Naming(r"input_hint_block\.0\.weight", "the original names", original),
+    )),
+)  # fmt: skip

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxanim.convert.rules import Drops, Rules, Tensors
+from jaxanim.convert import infer
+from jaxanim.convert.rules import Drops, Kind, Naming, Rules, Tensors
 from jaxanim.errors import InputError
 from jaxanim.nn.embedding import sinusoidal_positions
 
@@ -44,3 +45,11 @@ def positions(path: Path, tensors: Tensors) -> int | None:
     if len(lengths) > 1:
         raise InputError(f"checkpoint {path} has position encodings of lengths {sorted(lengths)}; one is expected")
     return lengths.pop() if lengths else None
+
+
+KINDS = (
+    Kind("motion", "AnimateDiff's motion modules", infer.motion, drops=DROPS, namings=(
+        Naming(r".*motion_modules\.\d+\.temporal_transformer\..+", "AnimateDiff's names", RULES),
+        Naming(r".*motion_modules\.\d+\.proj_in\..+", "diffusers' names", RULES),
+    )),
+)  # fmt: skip

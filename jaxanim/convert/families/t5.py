@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from jaxanim.convert.rules import Drops, Rules
+from jaxanim.convert import infer
+from jaxanim.convert.rules import Drops, Kind, Naming, Rules
 
 BIAS = r"encoder\.block\.(\d+)\.layer\.0\.SelfAttention\.relative_attention_bias\.weight"
 DROPS: Drops = [
@@ -40,3 +41,11 @@ def wan(keys: Collection[str]) -> Rules:
         (r"blocks\.(\d+)\.ffn\.fc1\.weight", f"{feed_forward}.DenseReluDense.wi_1.weight"),
         (r"blocks\.(\d+)\.ffn\.fc2\.weight", f"{feed_forward}.DenseReluDense.wo.weight"),
     ]
+
+
+KINDS = (
+    Kind("t5_encoder", "a text encoder of the T5 family", infer.t5, drops=DROPS, namings=(
+        Naming(r"encoder\.block\.0\.layer\.0\.SelfAttention\.q\.weight", "transformers' names", transformers),
+        Naming(r"blocks\.0\.pos_embedding\.embedding\.weight", "Wan's names", wan),
+    )),
+)  # fmt: skip

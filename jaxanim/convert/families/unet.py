@@ -3,7 +3,8 @@
 import re
 from collections.abc import Collection
 
-from jaxanim.convert.rules import Rules, modules
+from jaxanim.convert import infer
+from jaxanim.convert.rules import Kind, Naming, Rules, modules
 
 DIFFUSERS: Rules = [
     (r"((?:conv_in|conv_norm_out|conv_out|time_embedding|(?:down|up)_blocks|mid_block)\..+)", r"\1")
@@ -78,3 +79,11 @@ def _attention(old: str, new: str) -> Rules:
 def _blocks(keys: Collection[str], half: str) -> int:
     numbers = (re.match(rf"{half}\.(\d+)\.", key) for key in keys)
     return 1 + max((int(match[1]) for match in numbers if match), default=-1)
+
+
+KINDS = (
+    Kind("unet", "Stable Diffusion's UNet", infer.unet, namings=(
+        Naming(r"time_embed\.0\.weight", "CompVis' names", compvis),
+        Naming(r"time_embedding\.linear_1\.weight", "diffusers' names", DIFFUSERS),
+    )),
+)  # fmt: skip

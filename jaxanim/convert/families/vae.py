@@ -3,7 +3,8 @@
 import re
 from collections.abc import Collection
 
-from jaxanim.convert.rules import Drops, Rules, Tensors, modules
+from jaxanim.convert import infer
+from jaxanim.convert.rules import Drops, Kind, Naming, Rules, Tensors, modules
 
 # diffusers' attention was called query, key, value, proj_attn before version 0.13.
 ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -71,3 +72,11 @@ def linear_attention(tensors: Tensors) -> Tensors:
         key: squeezed(tensor) if pattern.fullmatch(key) and tensor.shape[2:] == (1, 1) else tensor
         for key, tensor in tensors.items()
     }
+
+
+KINDS = (
+    Kind("vae", "Stable Diffusion's autoencoder", infer.vae, drops=DROPS, namings=(
+        Naming(r"encoder\.down_blocks\.0\.resnets\.0\.conv1\.weight", "diffusers' names", DIFFUSERS),
+        Naming(r"encoder\.down\.0\.block\.0\.conv1\.weight", "CompVis' names", compvis),
+    )),
+)  # fmt: skip

@@ -1,6 +1,7 @@
 """Wan's transformer and 2.2's autoencoder: the official names, which are PoseAnything's too, and diffusers'."""
 
-from jaxanim.convert.rules import Drops, Rules, modules
+from jaxanim.convert import infer_wan
+from jaxanim.convert.rules import Drops, Kind, Naming, Rules, modules
 
 BLOCK = r"(blocks\.\d+)"
 LEAF = r"(weight|bias)"
@@ -76,3 +77,15 @@ VAE_DIFFUSERS: Rules = [
     (r"((?:en|de)coder\.(?:conv_in|conv_out|norm_out|mid_block|(?:down|up)_blocks)\..+)", r"\1"),
     (r"((?:post_)?quant_conv\.(?:weight|bias))", r"\1"),
 ]
+
+
+KINDS = (
+    Kind("wan_transformer", "Wan's transformer", infer_wan.transformer, drops=TRANSFORMER_DROPS, namings=(
+        Naming(r"blocks\.0\.self_attn\.norm_q\.weight", "Wan's names", TRANSFORMER),
+        Naming(r"condition_embedder\.time_embedder\.linear_1\.weight", "diffusers' names", TRANSFORMER_DIFFUSERS),
+    )),
+    Kind("wan_vae", "Wan2.2's autoencoder", infer_wan.vae, namings=(
+        Naming(r"encoder\.downsamples\.0\.downsamples\.0\.residual\.0\.gamma", "Wan's names", VAE),
+        Naming(r"encoder\.down_blocks\.0\.resnets\.0\.norm1\.gamma", "diffusers' names", VAE_DIFFUSERS),
+    )),
+)  # fmt: skip
