@@ -83,13 +83,14 @@ def sparse_torch(path, shapes):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize(("suffix", "write"), [("safetensors", sparse_safetensors), ("bin", sparse_torch)])
 def test_a_checkpoint_larger_than_the_memory_allowed(tmp_path, suffix, write):
-    """1.8 GB: CLIP's image encoder, 36 layers deep. Its float16 values alone, held at once, exceed the bound."""
-    leaves = flatten_dict(parameter_shapes("image_encoder", CLIPVisionConfig(num_hidden_layers=18)))
+    """0.6 GB: CLIP's image encoder, 12 layers deep. The imports take 0.32 GB; with the float16 values, 0.3 GB, held at once
+    they exceed the bound."""
+    leaves = flatten_dict(parameter_shapes("image_encoder", CLIPVisionConfig(num_hidden_layers=12)))
     zeros = {leaf: np.broadcast_to(np.float32(0), shape.shape) for leaf, shape in leaves.items()}
     shapes = {key: value.shape for key, value in to_torch(unflatten_dict(zeros)).items()}
     src = tmp_path / f"model.{suffix}"
     write(src, shapes)
-    assert src.stat().st_size > 0.9e9
+    assert src.stat().st_size > 0.6e9
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(src), str(tmp_path / "out"), "--dtype", "float16"],
         capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"},
@@ -97,7 +98,7 @@ def test_a_checkpoint_larger_than_the_memory_allowed(tmp_path, suffix, write):
     assert run.returncode == 0, run.stderr
     peak = 1024 * int(run.stdout.split("PEAK")[1])
     print("PEAKED", peak)
-    assert peak < 1e9 + 4 * max(map(np.prod, shapes.values()))
+    assert peak < 0.45e9 + 4 * max(map(np.prod, shapes.values()))
     written = read_tensors(tmp_path / "out" / "image_encoder.safetensors")
     assert sum(tensor.size for tensor in written.values()) == sum(map(np.prod, shapes.values()))
     assert {tensor.dtype for tensor in written.values()} == {np.dtype(np.float16)}
