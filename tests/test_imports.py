@@ -1,7 +1,10 @@
 """No arrow runs up: a room of the library imports from its own floor and those below alone. And none needs an extra."""
 
 import ast
+import contextlib
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from importlib import metadata
@@ -83,3 +86,54 @@ def test_importing_the_library_or_a_program_needs_no_extra():
     }
     assert len(files) > 100
     assert not extra, extra
+
+
+# Imports the modules named in its arguments after "--"; of the packages before it none can be imported.
+WITHOUT = """
+import importlib, sys
+from importlib.abc import MetaPathFinder
+gone, modules = (part.split() for part in " ".join(sys.argv[1:]).split("--"))
+
+class Nothing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in gone:
+            raise ModuleNotFoundError(f"{name} is not installed", name=name)
+
+sys.meta_path.insert(0, Nothing())
+for name in modules:
+    importlib.import_module(name)
+"""
+
+
+def with_all_it_needs(names):
+    """Names of distributions with those that they require, and so on; extras apart."""
+    found, waiting = set(), list(names)
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name in found:
+            continue
+        found.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            lines = metadata.requires(name) or []
+            waiting += [re.match(r"[\w.-]+", line)[0] for line in lines if "extra ==" not in line]
+    return found
+
+
+def test_every_module_is_imported_with_the_extras_gone():
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    core = with_all_it_needs(re.match(r"[\w-]+", line)[0] for line in project["dependencies"])
+    groups = project["optional-dependencies"].values()
+    extras = {re.match(r"[\w-]+", line)[0].lower() for lines in groups for line in lines} - core - {"jaxanim"}
+    owners = metadata.packages_distributions().items()
+    gone = sorted(package for package, names in owners if extras & {name.lower() for name in names})
+    assert {"pytest", "chex", "beartype"} <= {*gone}
+    files = [*ROOT.rglob("*.py"), *Path("sample").glob("*.py"), *Path("train").glob("*.py")]
+    modules = [
+        ".".join(path.relative_to(ROOT.parent if path.is_relative_to(ROOT) else Path()).with_suffix("").parts)
+        for path in files
+    ]
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *gone, "--", *modules], capture_output=True, text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]

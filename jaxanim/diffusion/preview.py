@@ -14,6 +14,7 @@ def previewed(
     report: Callable[[int, int, Float[np.ndarray, "frames h w 3"] | None], None] | None,
     latents: Float[Array | np.ndarray, "h w channels"],
     picture: Float[Array | np.ndarray, "height width 3"],
+    before: int = 0,
 ) -> Report | None:
     """`report` with small pictures in [-1, 1] in the place of latents.
 
@@ -22,6 +23,7 @@ def previewed(
 
     Args:
       latents: of `picture`, which is in [-1, 1], by the same encoder and scale as those that are reported.
+      before: latents before those of the first frame, which are left out.
     """
     if report is None:
         return None
@@ -32,7 +34,7 @@ def previewed(
 
     def told(done: int, total: int, x0: Float[Array | np.ndarray, "..."] | None) -> None:
         if x0 is not None:
-            values = np.asarray(x0, np.float32).reshape(-1, *x0.shape[-3:])
+            values = np.asarray(x0, np.float32).reshape(-1, *x0.shape[-3:])[before:]
             x0 = np.clip(_with_one(values) @ colours, -1, 1)
         report(done, total, x0)
 

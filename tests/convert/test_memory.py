@@ -23,8 +23,11 @@ from jaxanim.tensor_file import read_tensors
 PROGRAM = """
 import re, sys
 from jaxanim.convert.__main__ import main
+def tell():
+    print("PEAK", re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+tell()
 code = main(sys.argv[1:])
-print("PEAK", re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+tell()
 sys.exit(code)
 """
 
@@ -83,8 +86,7 @@ def sparse_torch(path, shapes):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize(("suffix", "write"), [("safetensors", sparse_safetensors), ("bin", sparse_torch)])
 def test_a_checkpoint_larger_than_the_memory_allowed(tmp_path, suffix, write):
-    """0.6 GB: CLIP's image encoder, 12 layers deep. The imports take 0.32 GB; with the float16 values, 0.3 GB, held at once
-    they exceed the bound."""
+    """0.6 GB: CLIP's image encoder, 12 layers deep. Its float16 values alone, held at once, exceed the bound twice."""
     leaves = flatten_dict(parameter_shapes("image_encoder", CLIPVisionConfig(num_hidden_layers=12)))
     zeros = {leaf: np.broadcast_to(np.float32(0), shape.shape) for leaf, shape in leaves.items()}
     shapes = {key: value.shape for key, value in to_torch(unflatten_dict(zeros)).items()}
@@ -96,9 +98,8 @@ def test_a_checkpoint_larger_than_the_memory_allowed(tmp_path, suffix, write):
         capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    peak = 1024 * int(run.stdout.split("PEAK")[1])
-    print("PEAKED", peak)
-    assert peak < 0.45e9 + 4 * max(map(np.prod, shapes.values()))
+    before, peak = (1024 * int(told.split()[0]) for told in run.stdout.split("PEAK")[1:])
+    assert peak - before < 0.15e9
     written = read_tensors(tmp_path / "out" / "image_encoder.safetensors")
     assert sum(tensor.size for tensor in written.values()) == sum(map(np.prod, shapes.values()))
     assert {tensor.dtype for tensor in written.values()} == {np.dtype(np.float16)}

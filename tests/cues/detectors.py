@@ -32,31 +32,37 @@ def _picture(height, width):
     return helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, height, width])
 
 
-def yolox(path, side=160):
-    """[1, 3, side, side] in BGR to [1, 1, 5]: the box around all that is blue, with its score."""
-    node, nodes = helper.make_node, []
-    nodes += [
+def yolox(path, side=160, people=1):
+    """[1, 3, side, side] in BGR to [1, people, 5]: the box around all that is blue in each of so many upright stripes
+    of the picture, with its score."""
+    node = helper.make_node
+    nodes = [
         node("Slice", ["input", "zero", "one", "axis1"], ["blue"]),
         node("Greater", ["blue", "level"], ["is_blue"]),
         node("Cast", ["is_blue"], ["mask"], to=TensorProto.FLOAT),
-        node("ReduceMax", ["mask"], ["columns"], axes=[1, 2], keepdims=0),
-        node("ReduceMax", ["mask"], ["rows"], axes=[1, 3], keepdims=0),
-        node("ReduceMax", ["mask"], ["any"], axes=[1, 2, 3], keepdims=0),
     ]
-    for name in ("columns", "rows"):
-        nodes += [
-            node("ArgMax", [name], [f"{name}_first"], axis=1, keepdims=0),
-            node("ArgMax", [name], [f"{name}_last"], axis=1, keepdims=0, select_last_index=1),
-            node("Cast", [f"{name}_first"], [f"{name}_0"], to=TensorProto.FLOAT),
-            node("Cast", [f"{name}_last"], [f"{name}_1"], to=TensorProto.FLOAT),
-        ]
-    nodes += [
-        node("Concat", ["columns_0", "rows_0", "columns_1", "rows_1", "any"], ["flat"], axis=0),
-        node("Reshape", ["flat", "shape"], ["output"]),
-    ]
-    constants = [_constant("level", 150.0), _constant("shape", [1, 1, 5], np.int64)]
+    constants = [_constant("level", 150.0), _constant("shape", [1, people, 5], np.int64)]
     constants += [_constant(name, [v], np.int64) for name, v in (("zero", 0), ("one", 1), ("axis1", 1))]
-    out = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, 5])
+    for k in range(people):
+        inside = np.arange(side) * people // side == k
+        constants.append(_constant(f"stripe{k}", inside.reshape(1, 1, 1, side)))
+        nodes += [
+            node("Mul", ["mask", f"stripe{k}"], [f"mask{k}"]),
+            node("ReduceMax", [f"mask{k}"], [f"columns{k}"], axes=[1, 2], keepdims=0),
+            node("ReduceMax", [f"mask{k}"], [f"rows{k}"], axes=[1, 3], keepdims=0),
+            node("ReduceMax", [f"mask{k}"], [f"any{k}"], axes=[1, 2, 3], keepdims=0),
+        ]
+        for name in (f"columns{k}", f"rows{k}"):
+            nodes += [
+                node("ArgMax", [name], [f"{name}_first"], axis=1, keepdims=0),
+                node("ArgMax", [name], [f"{name}_last"], axis=1, keepdims=0, select_last_index=1),
+                node("Cast", [f"{name}_first"], [f"{name}_0"], to=TensorProto.FLOAT),
+                node("Cast", [f"{name}_last"], [f"{name}_1"], to=TensorProto.FLOAT),
+            ]
+    flat = [f"{name}{k}{end}" for k in range(people)
+            for name, end in (("columns", "_0"), ("rows", "_0"), ("columns", "_1"), ("rows", "_1"), ("any", ""))]  # fmt: skip
+    nodes += [node("Concat", flat, ["flat"], axis=0), node("Reshape", ["flat", "shape"], ["output"])]
+    out = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, people, 5])
     return _save(path, nodes, [_picture(side, side)], [out], constants)
 
 
@@ -107,10 +113,10 @@ def rtmpose(path, height=128, width=96, points=133):
     return _save(path, nodes, [_picture(height, width)], outs, constants)
 
 
-def models(folder):
+def models(folder, people=1):
     """A folder with both, under the names that people have them by."""
     folder.mkdir(exist_ok=True)
-    yolox(folder / "yolox_m_8xb8-300e_humanart.onnx")
+    yolox(folder / "yolox_m_8xb8-300e_humanart.onnx", people=people)
     rtmpose(folder / "dw-ll_ucoco_384.onnx")
     return folder
 

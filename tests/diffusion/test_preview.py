@@ -21,4 +21,6 @@ def test_colours_are_told_by_one_picture_and_its_latents():
     np.testing.assert_allclose(seen[0][2], small, atol=1e-4)
     assert np.abs(seen[1][2]).max() == 1
     assert seen[2][2] is None
+    previewed(lambda *told: seen.append(told), latents[0], pictures[0], before=3)(1, 3, latents[None])
+    np.testing.assert_array_equal(seen[3][2], seen[0][2][3:])
     assert previewed(None, latents[0], pictures[0]) is None

@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-PACE = {"seconds": 0.4}  # that a step takes
+PACE = {"steps": 3}  # that a job may take before it waits
 
 
 def visitor():
@@ -35,7 +35,7 @@ def visitor():
 
 @pytest.fixture
 def page(tiny, tmp_path, monkeypatch):
-    """(address, folder of the jobs): the page with a system whose steps take a while."""
+    """(address, folder of the jobs): the page with a system whose steps wait for the test."""
     from sample.page.app import build
     from sample.page.jobs import Jobs
     from tests.sample.conftest import TinyConfig
@@ -44,8 +44,7 @@ def page(tiny, tmp_path, monkeypatch):
 
     def slow(self, *args, report=None, **options):
         def reporting(done, total, pictures):
-            began = time.monotonic()
-            while time.monotonic() < began + PACE["seconds"]:
+            while done > PACE["steps"]:
                 time.sleep(0.05)
             report(done, total, pictures)
 
@@ -116,12 +115,14 @@ def test_the_page(page, puppet, tmp_path, tiny, monkeypatch):
         until(first, lambda: find(first, "cue-sheet", "img").size["width"] > 100)
         assert not tiny[1]  # nothing is sampled yet
 
+        monkeypatch.setitem(PACE, "steps", 2)
         press(first, "animate")
-        until(first, lambda: "step 1 of 3" in status(first) or "step 2 of 3" in status(first))
+        until(first, lambda: "step 2 of 3" in status(first))
         until(first, lambda: find(first, "so-far", "img").size["width"] > 100)
         first.save_screenshot(os.environ.get("JAXANIM_SCREENSHOT_SO_FAR", str(tmp_path / "so_far.png")))
         second = visitor()
         open_with(second, address, image, motion)
+        monkeypatch.setitem(PACE, "steps", 3)
         until(first, lambda: status(first) == "Done.")
         until(first, lambda: not first.find_elements("css selector", "#so-far img"))
         video = "const v = document.querySelector('#result video'); return v && v.readyState >= 2 && v.videoWidth"
@@ -132,14 +133,14 @@ def test_the_page(page, puppet, tmp_path, tiny, monkeypatch):
         first.save_screenshot(os.environ.get("JAXANIM_SCREENSHOT", str(tmp_path / "page.png")))
 
         # Two jobs at once: the second waits, and both are cancelled.
-        monkeypatch.setitem(PACE, "seconds", 600)
+        monkeypatch.setitem(PACE, "steps", 0)
         press(first, "animate")
         until(first, lambda: status(first).startswith("Animating"))
         press(second, "animate")
         until(second, lambda: "1 job comes before yours" in status(second))
         press(second, "cancel")
         press(first, "cancel")
-        monkeypatch.setitem(PACE, "seconds", 0)
+        monkeypatch.setitem(PACE, "steps", 3)
         until(first, lambda: status(first) == "Cancelled.")
         until(second, lambda: status(second) == "Cancelled.")
 

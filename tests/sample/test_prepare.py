@@ -213,6 +213,21 @@ def test_nobody_in_the_video(command, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_of_two_people_the_larger_is_taken_and_it_is_said(command, made, tmp_path, capsys):
+    frames, points = detectors.video(size=(240, 400))
+    for k, picture in enumerate(frames):
+        detectors.paint(picture, 300 - 2 * k, 90, 100)
+    write_video(tmp_path / "two.mp4", frames, 12, **FINE)
+    models = detectors.models(tmp_path / "two", people=2)
+    # The small reference has one person.
+    assert prepare.main(command(video=tmp_path / "two.mp4", models=models, align="none")) == 0
+    found = openpose.read(tmp_path / "out" / "openpose").body
+    chex.assert_shape(found, (6, 1, 18, 3))
+    expected = body(points) * 128 / 240 + [(96 - 400 * 128 / 240) / 2, 0]
+    assert np.abs(found[:, 0, :, :2] - expected).max() < 1.5
+    assert "shows up to 2 people: the largest is taken" in capsys.readouterr().err
+
+
 def test_nobody_in_the_reference(command, tmp_path, capsys):
     write_png(tmp_path / "empty.png", np.full((64, 64, 3), 60, np.uint8))
     assert re.search(
@@ -247,7 +262,8 @@ def test_no_input_and_no_other_folder_is_replaced(command, made, tmp_path, capsy
 
 
 def test_real_networks_find_a_real_person(tmp_path):
-    """With DWPose's or RTMW's own files, and somebody's video and photograph."""
+    """With DWPose's or RTMW's own files, somebody's video and photograph, and the weights that ship: prepared, and
+    animated with one command."""
     video, photo = (os.environ.get(f"JAXANIM_TEST_{name}") for name in ("VIDEO", "PHOTO"))
     if not video or not photo:
         pytest.skip("JAXANIM_TEST_VIDEO and JAXANIM_TEST_PHOTO name no video and no photograph of a person")
@@ -260,3 +276,7 @@ def test_real_networks_find_a_real_person(tmp_path):
     assert prepare.main([*words, "--out", str(tmp_path / "out")]) == 0
     found = openpose.read(tmp_path / "out" / "openpose").body
     assert (found[..., 2] > 0).mean() > 0.4
+    words = ["--system", "magicpose", "--motion", video, "--reference", photo, "--frames", "2", "--size", "64x64"]
+    assert animate.main([*words, "--steps", "1", "--out", str(tmp_path / "out.mp4")]) == 0
+    result, _ = read_video(tmp_path / "out.mp4")
+    assert result.std() > 10

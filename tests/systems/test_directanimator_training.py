@@ -206,12 +206,17 @@ def test_weights_animate_by_an_ordinary_video(folders):
     reference = clip.reference.astype(np.float32) / 127.5 - 1
     driving = driving_of(clip)
 
+    told = []
+
     def animate(driving, **options):
-        chosen = system.entry.module.Options(**options)
-        return np.asarray(system.animate(reference, driving, key=jax.random.key(0), options=chosen))
+        given = {"options": system.entry.module.Options(**options), "report": lambda *at: told.append(at)}
+        return np.asarray(system.animate(reference, driving, key=jax.random.key(0), **given))
 
     video = animate(driving)
     assert video.shape == (9, 32, 32, 3)
+    steps = system.defaults.steps
+    assert [at[:2] for at in told] == [(k + 1, steps) for k in range(steps)]
+    print([at[2].shape for at in told])
     assert np.isfinite(video).all()
     np.testing.assert_array_equal(video, animate(driving))
     assert (video != animate(driving, face=False, location=False)).any()

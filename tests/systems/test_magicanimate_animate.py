@@ -104,9 +104,12 @@ def test_windows_one_by_one_equal_all_at_once():
 
 def test_progress_reports_do_not_change_the_result():
     seen = []
-    reported = run(FLAT, report=lambda done, total, _: seen.append((done, total)))
+    reported = run(FLAT, report=lambda *told: seen.append(told))
     chex.assert_trees_all_close(reported, run(FLAT), atol=1e-5)
-    assert seen == [(1, 2), (2, 2)]
+    assert [told[:2] for told in seen] == [(1, 2), (2, 2)]
+    for _, _, pictures in seen:
+        chex.assert_shape(pictures, (8, SIDE // 8, SIDE // 8, 3))
+        assert np.abs(pictures).max() <= 1
 
 
 def test_both_branches_at_once_equal_two_calls():

@@ -133,11 +133,14 @@ def test_a_video_of_one_window_is_not_torn_apart():
     config, params = tiny_pose(sizes=FLAT)
     reference, motion = inputs()
     arguments = {"key": jax.random.key(1), "sampling": dataclasses.replace(SAMPLING, steps=1, guidance=1.0)}
+    told = []
+    arguments["report"] = lambda *at: told.append(at)
     moving, still = (
         animate(params, config, reference, motion[:4], options=Options(move_windows=moves), **arguments)
         for moves in (True, False)
     )
     chex.assert_trees_all_equal(moving, still)
+    assert [(*at[:2], at[2].shape) for at in told] == [(1, 1, (4, SIDE // 8, SIDE // 8, 3))] * 2
 
 
 def test_impossible_options_are_named():

@@ -147,10 +147,11 @@ def test_the_papers_form_of_part_attention_runs_by_the_config(compiled):
 def test_guidance_in_turn_gives_the_same_and_steps_are_reported():
     told = []
     once = run(with_camera=True)
-    in_turn = run(with_camera=True, memory=Memory(guidance_in_turn=True), report=lambda *at: told.append(at[:2]))
+    in_turn = run(with_camera=True, memory=Memory(guidance_in_turn=True), report=lambda *at: told.append(at))
     np.testing.assert_allclose(once, in_turn, atol=1e-4)
     # One step before the matching, and all of them again.
-    assert told == [(k + 1, STEPS + 1) for k in range(STEPS + 1)]
+    assert [at[:2] for at in told] == [(k + 1, STEPS + 1) for k in range(STEPS + 1)]
+    assert all(pictures.shape[-1] == 3 and np.abs(pictures).max() <= 1 for _, _, pictures in told)
 
 
 def test_eqs_3_to_5_put_the_pose_where_they_say():

@@ -67,7 +67,7 @@ def animate(
     size = length(len(cues.pose), config.transformer.transformer, config.vae)
     drawn, noise, steps_key = jax.random.split(key, 3)
     image = image_latent(params["vae"], config.vae, reference[None, None], drawn)
-    report = previewed(report, image[0, 0], reference)
+    report = previewed(report, image[0, 0], reference, before=size.extra)
     driven = cue_latents(params, config, cues, size.extra)
     x_T = jax.random.normal(noise, (1, size.all, *image.shape[2:]))
     text = params["empty_prompt"][None]

@@ -96,12 +96,18 @@ def animate(system, clip, driving, report=quiet, **options):
 
 def test_a_puppet_moves_and_progress_is_told(system, clip, driving):
     told = []
-    frames = animate(system, clip, driving, lambda done, total: told.append((done, total)), lead_in=True)
+    frames = animate(system, clip, driving, lambda *told_now: told.append(told_now), lead_in=True)
     chex.assert_shape(frames, (1 + FRAMES, SIDE, SIDE, 3))
     chex.assert_tree_all_finite(frames)
     assert np.abs(np.diff(np.asarray(frames), axis=0)).max() > 1e-3
-    assert told == sorted(told)
-    assert told[-1] == (4 * STEPS, 4 * STEPS)
+    steps = [done for done, _, _ in told]
+    assert steps == sorted(steps)
+    assert told[-1][:2] == (4 * STEPS, 4 * STEPS)
+    # Of the inversion, of the embeddings' optimisation, of the frames.
+    assert [None if seen is None else seen.shape[0] for seen in (told[0][2], told[STEPS][2], told[-1][2])] == [
+        1, None, 1 + FRAMES
+    ]  # fmt: skip
+    assert np.abs(told[-1][2]).max() <= 1
     chex.assert_trees_all_close(animate(system, clip, driving), frames[1:], atol=1e-5)
 
 
