@@ -216,7 +216,7 @@ def test_weights_animate_by_an_ordinary_video(folders):
     assert video.shape == (9, 32, 32, 3)
     steps = system.defaults.steps
     assert [at[:2] for at in told] == [(k + 1, steps) for k in range(steps)]
-    print([at[2].shape for at in told])
+    assert {at[2].shape for at in told} == {(3, 4, 4, 3)}  # of its latents
     assert np.isfinite(video).all()
     np.testing.assert_array_equal(video, animate(driving))
     assert (video != animate(driving, face=False, location=False)).any()
