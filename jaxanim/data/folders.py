@@ -4,9 +4,10 @@ import dataclasses
 import functools
 import hashlib
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from jaxanim.cues.densepose import part_ids
 from jaxanim.data.pipeline import Element
@@ -70,32 +71,62 @@ class FolderClips:
         return len(self.videos) * self.clips
 
     def __getitem__(self, index: int) -> Element:
-        folder, clip = self.videos[index // self.clips], index % self.clips
+        folder = self.videos[index // self.clips]
         path = next(folder / name for name in VIDEO_NAMES if (folder / name).exists())
         video, densepose = read_video(path)[0], read_video(folder / "densepose.mp4")[0]
-        if video.shape != densepose.shape:
-            raise InputError(
-                f"densepose.mp4 in {folder} has frames x height x width {densepose.shape[:3]}, "
-                f"its video {video.shape[:3]}: they have to agree"
-            )
-        consecutive = self.spacing == "consecutive"
-        if len(video) < self.frames + consecutive:
-            raise InputError(f"video {path} has {len(video)} frames; {self.frames + consecutive} are needed")
-        rng = np.random.default_rng([index, self.frames])
-        if consecutive:
-            first = int((clip + rng.random()) / self.clips * (len(video) - self.frames + 1))
-            moments = first + np.arange(self.frames)
-            reference = rng.choice(np.setdiff1d(np.arange(len(video)), moments))
-        else:
-            moments = np.sort(rng.choice(len(video), self.frames, replace=False))
         prompt = folder / "prompt.txt"
         text = prompt.read_text(encoding="utf-8").strip() if prompt.exists() else ""
-        element = {
-            "frames": resize_and_crop(video[moments], self.size),
-            "parts": nearest(part_ids(densepose[moments]), self.size),
-            "prompt": np.array(text.encode()[:PROMPT_BYTES], f"S{PROMPT_BYTES}"),
-        }
-        return element | {"reference": resize_and_crop(video[reference], self.size)} if consecutive else element
+        return labelled(self, index, video, densepose, text, f"video {path}")
+
+
+@runtime_checkable
+class Cut(Protocol):
+    """What is taken of each video: fields of `FolderClips`."""
+
+    frames: int
+    clips: int
+    spacing: str
+
+
+def moments_of(
+    cut: Cut, index: int, length: int, name: str, rng: np.random.Generator
+) -> Int[np.ndarray, " moments"]:
+    """The frames of a video of `length` that element `index` has; of consecutive ones another moment is the last.
+
+    Raises InputError, with the video's `name`, where it is too short.
+    """
+    consecutive = cut.spacing == "consecutive"
+    if length < cut.frames + consecutive:
+        raise InputError(f"{name} has {length} frames; {cut.frames + consecutive} are needed")
+    if not consecutive:
+        return np.sort(rng.choice(length, cut.frames, replace=False))
+    first = int((index % cut.clips + rng.random()) / cut.clips * (length - cut.frames + 1))
+    moments = first + np.arange(cut.frames)
+    return np.append(moments, rng.choice(np.setdiff1d(np.arange(length), moments)))
+
+
+def labelled(
+    cut: Cut,
+    index: int,
+    video: UInt8[np.ndarray, "frames height width 3"],
+    densepose: UInt8[np.ndarray, "_frames _height _width 3"],
+    text: str,
+    name: str,
+) -> Element:
+    """Element `index` of a source of clips with DensePose, whose size is `cut.size`."""
+    if video.shape != densepose.shape:
+        raise InputError(
+            f"{name} has frames x height x width {video.shape[:3]}, its DensePose {densepose.shape[:3]}: they have "
+            "to agree"
+        )
+    moments = moments_of(cut, index, len(video), name, np.random.default_rng([index, cut.frames]))
+    frames = resize_and_crop(video[moments], cut.size)
+    element = {
+        "frames": frames[: cut.frames],
+        "parts": nearest(part_ids(densepose[moments[: cut.frames]]), cut.size),
+        "prompt": np.array(text.encode()[:PROMPT_BYTES], f"S{PROMPT_BYTES}"),
+    }
+    return element | {"reference": frames[-1]} if cut.spacing == "consecutive" else element
 
 
 def nearest(

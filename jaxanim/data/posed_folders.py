@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from jaxanim.cues import openpose
-from jaxanim.data.folders import VIDEO_NAMES
+from jaxanim.data.folders import VIDEO_NAMES, Cut, moments_of
 from jaxanim.data.pipeline import Element
 from jaxanim.data.poses import crop_square
 from jaxanim.data.puppets import PROMPT_BYTES
@@ -70,31 +71,36 @@ class PosedFolders:
         return len(self.videos) * self.clips
 
     def __getitem__(self, index: int) -> Element:
-        folder, clip = self.videos[index // self.clips], index % self.clips
+        folder = self.videos[index // self.clips]
         path = next(folder / name for name in VIDEO_NAMES if (folder / name).exists())
         video = read_video(path)[0]
         poses = openpose.pack(openpose.read(folder / "openpose", video.shape[1:3]))
         if len(poses) != len(video):
             raise InputError(f"{folder / 'openpose'} has {len(poses)} JSON files, its video {len(video)} frames")
-        consecutive = self.spacing == "consecutive"
-        if len(video) < self.frames + consecutive:
-            raise InputError(f"video {path} has {len(video)} frames; {self.frames + consecutive} are needed")
-        rng = np.random.default_rng([index, self.frames])
-        if consecutive:
-            first = int((clip + rng.random()) / self.clips * (len(video) - self.frames + 1))
-            moments = first + np.arange(self.frames)
-            moments = np.append(moments, rng.choice(np.setdiff1d(np.arange(len(video)), moments)))
-        else:
-            moments = np.sort(rng.choice(len(video), self.frames, replace=False))
-        frames, points = crop_square(video[moments], poses[moments], rng.random())
-        scale = self.side / frames.shape[1]
-        points[..., :2] = (points[..., :2] + 0.5) * scale - 0.5
-        points[points[..., 2] == 0] = 0
-        frames, prompt = resize(frames, (self.side, self.side)), folder / "prompt.txt"
+        prompt = folder / "prompt.txt"
         text = prompt.read_text(encoding="utf-8").strip() if prompt.exists() else ""
-        element = {
-            "frames": frames[: self.frames],
-            "poses": points[: self.frames],
-            "prompt": np.array(text.encode()[:PROMPT_BYTES], f"S{PROMPT_BYTES}"),
-        }
-        return element | {"reference": frames[-1]} if consecutive else element
+        return posed(self, index, video, poses, text, f"video {path}")
+
+
+def posed(
+    cut: Cut,
+    index: int,
+    video: UInt8[np.ndarray, "frames height width 3"],
+    poses: Float[np.ndarray, "frames points 3"],
+    text: str,
+    name: str,
+) -> Element:
+    """Element `index` of a source of square clips with keypoints, `cut.side` pixels wide."""
+    rng = np.random.default_rng([index, cut.frames])
+    moments = moments_of(cut, index, len(video), name, rng)
+    frames, points = crop_square(video[moments], poses[moments], rng.random())
+    scale = cut.side / frames.shape[1]
+    points[..., :2] = (points[..., :2] + 0.5) * scale - 0.5
+    points[points[..., 2] == 0] = 0
+    frames = resize(frames, (cut.side, cut.side))
+    element = {
+        "frames": frames[: cut.frames],
+        "poses": points[: cut.frames],
+        "prompt": np.array(text.encode()[:PROMPT_BYTES], f"S{PROMPT_BYTES}"),
+    }
+    return element | {"reference": frames[-1]} if cut.spacing == "consecutive" else element

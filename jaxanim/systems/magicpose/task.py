@@ -14,6 +14,7 @@ from jaxanim.data.batches import Batch, check_targets, draw_pairs, draw_windows
 from jaxanim.data.latents import latent_clips
 from jaxanim.data.posed_folders import PosedFolders
 from jaxanim.data.poses import PosedClips, draw_poses
+from jaxanim.data.records import PosedRecords
 from jaxanim.errors import InputError
 from jaxanim.models.appearance import encoder_params_from_unet
 from jaxanim.models.controlnet import controlnet_params_from_unet
@@ -61,7 +62,7 @@ class MagicPoseRecipe:
     stage: int
     base: str
     model: MagicPoseConfig
-    clips: PosedClips | PosedFolders
+    clips: PosedClips | PosedFolders | PosedRecords
     start: str | None = None
     controlnet: str | None = None
     targets: int = 1
