@@ -3,7 +3,8 @@
   python -m train.curves --slow runs/plain_0 runs/plain_1 --fast runs/same2x_0 runs/same2x_1 --out curves.png
 
 The first slow run is compared with the first fast one, and so on: the steps that the slow one takes to its lowest
-held-out loss, over those that the fast one takes to the same. Prints a line of JSON, and draws all curves.
+held-out loss, over those that the fast one takes to the same, or null where the fast
+one never comes there. Prints a line of JSON, and draws all curves.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import numpy as np
 
 from jaxanim.ending import ends_well
 from jaxanim.errors import InputError
+
+SPREAD = {"mean": np.mean, "least": min, "most": max}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,12 +49,12 @@ def compare(options: argparse.Namespace) -> None:
     ratios = [ratio(*pair) for pair in zip(slow, fast, strict=True)]
     plot(options.out, dict(zip(options.names, (slow, fast), strict=True)), options.metric, Path(options.out).stem)
     reached = [value for value in ratios if np.isfinite(value)]
-    spread = {name: round(float(of(reached)), 3) for name, of in (("mean", np.mean), ("least", min), ("most", max))}
+    spread = {name: round(float(of(reached)), 3) for name, of in SPREAD.items() if reached}
     shown = [round(value, 3) if np.isfinite(value) else None for value in ratios]
     lowest = {
         name: [round(float(c[1].min()), 5) for c in curves] for name, curves in (("slow", slow), ("fast", fast))
     }
-    print(json.dumps({"ratios": shown} | (spread if reached else {}) | {"lowest": lowest}))
+    print(json.dumps({"ratios": shown} | spread | {"lowest": lowest}))
 
 
 if __name__ == "__main__":

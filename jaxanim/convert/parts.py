@@ -137,7 +137,8 @@ def make_part(source: Source, a_unet_is: str = "unet") -> Part:
     path, json = source.path, source.config
     kind, naming = _told(path, source.tensors)
     rules = naming.rules(source.tensors) if callable(naming.rules) else naming.rules
-    renamed, network = rename(path, kind.title, source.tensors, rules, kind.drops), kind.network
+    tensors = source.tensors if naming.parted is None else naming.parted(source.tensors)
+    renamed, network = rename(path, kind.title, tensors, rules, kind.drops), kind.network
     if network == "motion":
         config = infer.motion(path, renamed.tensors, json, motion.positions(path, source.tensors))
         return Part(network, path, naming.called, config, renamed.tensors, renamed.dropped)

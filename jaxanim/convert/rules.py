@@ -22,11 +22,13 @@ class Naming(NamedTuple):
       signature: pattern of a name that it alone has.
       called: whose names they are, in a sentence.
       rules: to diffusers' names; a function of a file's names where they depend on those.
+      parted: takes apart, before the rules, tensors that the file has joined.
     """
 
     signature: str
     called: str
     rules: Rules | Callable[[Collection[str]], Rules]
+    parted: Callable[[Tensors], Tensors] | None = None
 
 
 class Kind(NamedTuple):
