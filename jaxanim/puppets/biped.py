@@ -28,6 +28,8 @@ COATS = ("plain", "spotted", "striped", "scaled")
 STYLES = ("walk", "hop", "dance", "idle", "roar")
 BODY, HEAD, JAW, NECK, TAIL, CREST = 2, 24, 22, 20, 4, 18
 _THIGH, _SHIN, _FOOT, _ARM = (6, 12), (8, 13), (10, 14), (15, 16)
+_LEG_AT = np.array([0.02, -0.02])
+"""Where legs begin, from the hip."""
 SKELETON = Skeleton(
     (
         "tail tip",
@@ -147,24 +149,7 @@ def build(a: Animal, m: Motion) -> Posed:
     chest = hip + turned(m["pitch"], trunk)
     head = chest + turned(m["pitch"] + m["neck"], 0.19 + 0.03 * a.build[4])
     nod = 0.4 * (m["neck"] - 24) - 4
-    limbs = []
-    for k in range(2):
-        thigh, knee, _ = m["legs"][:, k].T
-        p_knee = hip + np.array([0.02, -0.02]) + turned(-90 + thigh, leg * 0.5)
-        ankle = p_knee + turned(-90 + thigh - knee, leg * 0.46)
-        toe = ankle + turned(-6 + 0.25 * (thigh - knee), 0.1)
-        shoulder = chest + turned(m["pitch"] - 110, girth * 0.35)
-        elbow = shoulder + turned(-90 + m["arms"][:, k, 0] + 40, 0.095)
-        limbs.append(
-            (
-                p_knee,
-                ankle,
-                toe,
-                shoulder,
-                elbow,
-                elbow + turned(-90 + m["arms"][:, k, :].sum(-1) + 40, 0.085),
-            )
-        )
+    limbs = [_joints(m, k, hip, chest, leg, girth) for k in range(2)]
     rise = on_ground(np.stack([p[j][:, 1] - 0.032 for p in limbs for j in (1, 2)]), m["root"][:, 1])
     place_at = np.stack([m["root"][:, 0] + 0.04, rise], -1)
 
@@ -191,29 +176,8 @@ def build(a: Animal, m: Motion) -> Posed:
             ),
         )
     ]
-    for k, (p_knee, ankle, toe, shoulder, elbow, hand) in enumerate(limbs):
-        light, depth = (1.0, 1.0) if k == 0 else (0.78, -2.0)
-        start = hip + np.array([0.02, -0.02])
-        w = [world(p) for p in (start, p_knee, ankle, toe, shoulder, elbow, hand)]
-        groups.append(
-            Group(
-                np.full(frames, depth),
-                (
-                    limb(a, w[0], w[1], girth * 0.74, 0.056, _THIGH[k], light),
-                    limb(a, w[1], w[2], 0.05, 0.034, _SHIN[k], light),
-                    limb(a, w[2], w[3], 0.034, 0.03, _FOOT[k], light),
-                ),
-            )
-        )
-        groups.append(
-            Group(
-                np.full(frames, depth + 0.2),
-                (
-                    limb(a, w[4], w[5], 0.036, 0.03, _ARM[k], light),
-                    limb(a, w[5], w[6], 0.03, 0.027, _ARM[k], light),
-                ),
-            )
-        )
+    for k, joints in enumerate(limbs):
+        groups += _leg_and_arm(a, k, [world(p) for p in (hip + _LEG_AT, *joints)], girth)
     back = bezier(world(hip - turned(m["pitch"], 0.06)), world(hip + turned(m["pitch"] - 14, trunk * 0.5)),
                   world(chest + turned(m["pitch"], 0.06)), samples=10)  # fmt: skip
     body = limb(a, world(hip), world(chest), girth * 1.12, girth * 0.78, BODY)
@@ -242,6 +206,35 @@ def build(a: Animal, m: Motion) -> Posed:
     posed = Posed(groups, SKELETON, np.stack(points, 1), _SEEN_ON, np.ones((frames, len(points)), bool),
                  box_around(world(head), head_r * 1.3, head_r * 1.2))  # fmt: skip
     return scaled(posed, 0.9)
+
+
+def _joints(
+    m: Motion, k: int, hip: np.ndarray, chest: np.ndarray, leg: float, girth: float
+) -> tuple[np.ndarray, ...]:
+    """Knee, ankle, toe, shoulder, elbow and hand of side k."""
+    thigh, knee, _ = m["legs"][:, k].T
+    p_knee = hip + _LEG_AT + turned(-90 + thigh, leg * 0.5)
+    ankle = p_knee + turned(-90 + thigh - knee, leg * 0.46)
+    toe = ankle + turned(-6 + 0.25 * (thigh - knee), 0.1)
+    shoulder = chest + turned(m["pitch"] - 110, girth * 0.35)
+    elbow = shoulder + turned(-90 + m["arms"][:, k, 0] + 40, 0.095)
+    return p_knee, ankle, toe, shoulder, elbow, elbow + turned(-90 + m["arms"][:, k, :].sum(-1) + 40, 0.085)
+
+
+def _leg_and_arm(a: Animal, k: int, w: list[np.ndarray], girth: float) -> list[Group]:
+    """Side k, the near one first, from the leg's beginning and the joints in the world."""
+    light, depth = (1.0, 1.0) if k == 0 else (0.78, -2.0)
+    leg = (
+        limb(a, w[0], w[1], girth * 0.74, 0.056, _THIGH[k], light),
+        limb(a, w[1], w[2], 0.05, 0.034, _SHIN[k], light),
+        limb(a, w[2], w[3], 0.034, 0.03, _FOOT[k], light),
+    )
+    arm = (
+        limb(a, w[4], w[5], 0.036, 0.03, _ARM[k], light),
+        limb(a, w[5], w[6], 0.03, 0.027, _ARM[k], light),
+    )
+    frames = len(w[0])
+    return [Group(np.full(frames, depth), leg), Group(np.full(frames, depth + 0.2), arm)]
 
 
 def _spikes(a: Animal, curve: np.ndarray, girth: float | int, flip: np.ndarray, part: int) -> list[Shape]:

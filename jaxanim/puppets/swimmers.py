@@ -1,5 +1,8 @@
 """Animals whose whole body waves: fish in the sea and snakes on the ground."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxanim.cues.skeleton import Skeleton
@@ -127,47 +130,17 @@ def build_fish(a: Animal, m: Motion) -> Posed:
     flip, frames = m["facing"], m.frames
     length = {"fish": 0.52, "goldfish": 0.44, "shark": 0.62}[a.species] * (1 + 0.06 * a.build[0])
     tall = {"fish": 0.15, "goldfish": 0.17, "shark": 0.125}[a.species] * (1 + 0.1 * a.build[1])
-    pitch = np.deg2rad(m["pitch"])
-
-    def world(x: float | np.ndarray, y: float | np.ndarray) -> np.ndarray:
-        """Body coordinates (x from tail base 0 to mouth 1 in lengths, y in lengths) bent by the beat."""
-        x, y = np.broadcast_to(x, (frames,)), np.broadcast_to(y, (frames,))
-        # Seen from the side, a sideways beat shortens the tail and lifts it a little.
-        back = np.clip(0.45 - x, 0, 1) / 0.45
-        share = (
-            np.minimum(back, 1.8) / 1.8 * 2
-        )  # the beat runs down the body: along it to the root, the tail and its tip
-        near, middle, far = m["beat"].T
-        bent = np.minimum(back, 1.8) * np.where(
-            share < 1, near + (middle - near) * share, middle + (far - middle) * (share - 1)
-        )
-        lx = (x - 0.5) * length + 0.05 * length * back * (1 - np.cos(1.4 * bent))
-        ly = y * length + 0.09 * length * bent
-        px = np.cos(pitch) * lx - np.sin(pitch) * ly + m["root"][:, 0] + 0.04
-        return np.stack([px * flip, np.sin(pitch) * lx + np.cos(pitch) * ly + m["root"][:, 1]], -1)
-
+    world = functools.partial(_in_water, m, length)
     h = tall / length
     xs = np.linspace(0, 1, 13)
     profile = h * np.sqrt(np.clip(np.sin(np.pi * np.clip(xs, 0, 1) ** 0.72), 0.05, 1))
     profile[-1] = 0.3 * h
-    outline = np.stack(
-        [
-            *(world(x, p) for x, p in zip(xs, profile, strict=True)),
-            *(world(x, -p) for x, p in zip(xs[::-1], profile[::-1], strict=True)),
-        ],
-        1,
-    )
+    outline = _around(world, xs, profile)
     size = a.tile.shape[0]
     left, up = world(0.0, 0.0), world(0.5, h) - world(0.5, 0.0)
     texture = Texture(a.tile, left + up, (world(1.0, 0.0) - left) / size, -2 * up / size)
     body = Shape(outline, texture, BODY, dark(a.first))
-    head_outline = np.stack(
-        [
-            *(world(x, p * 0.98) for x, p in zip(xs[9:], profile[9:], strict=True)),
-            *(world(x, -p * 0.98) for x, p in zip(xs[:8:-1], profile[:8:-1], strict=True)),
-        ],
-        1,
-    )
+    head_outline = _around(world, xs[9:], profile[9:] * 0.98)
     head = Shape(head_outline, plain(np.clip(a.first * 1.05 + 8, 0, 255)), HEAD)
     fork = 1 - 0.35 * np.tanh(m["beat"][:, 2] ** 2)
     upper, lower = world(-0.3 * fork, 0.3), world(-0.3 * fork, -0.28)
@@ -228,6 +201,31 @@ def build_fish(a: Animal, m: Motion) -> Posed:
     posed = Posed(groups, FISH_SKELETON, points, _FISH_SEEN_ON, np.ones(points.shape[:2], bool),
                   box_around(world(0.82, 0.0), 0.12, tall))  # fmt: skip
     return scaled(posed, 1.15, 0.47)
+
+
+def _in_water(m: Motion, length: float, x: float | np.ndarray, y: float | np.ndarray) -> np.ndarray:
+    """Body coordinates (x from tail base 0 to mouth 1 in lengths, y in lengths) bent by the beat."""
+    x, y = np.broadcast_to(x, (m.frames,)), np.broadcast_to(y, (m.frames,))
+    pitch = np.deg2rad(m["pitch"])
+    # Seen from the side, a sideways beat shortens the tail and lifts it a little.
+    back = np.clip(0.45 - x, 0, 1) / 0.45
+    # The beat runs down the body: along it to the root, the tail and its tip.
+    share = np.minimum(back, 1.8) / 1.8 * 2
+    near, middle, far = m["beat"].T
+    bent = np.minimum(back, 1.8) * np.where(
+        share < 1, near + (middle - near) * share, middle + (far - middle) * (share - 1)
+    )
+    lx = (x - 0.5) * length + 0.05 * length * back * (1 - np.cos(1.4 * bent))
+    ly = y * length + 0.09 * length * bent
+    px = np.cos(pitch) * lx - np.sin(pitch) * ly + m["root"][:, 0] + 0.04
+    return np.stack([px * m["facing"], np.sin(pitch) * lx + np.cos(pitch) * ly + m["root"][:, 1]], -1)
+
+
+def _around(world: Callable, xs: np.ndarray, profile: np.ndarray) -> np.ndarray:
+    """A closed outline that is `profile` above and below the body's axis."""
+    above = [world(x, p) for x, p in zip(xs, profile, strict=True)]
+    below = [world(x, -p) for x, p in zip(xs[::-1], profile[::-1], strict=True)]
+    return np.stack([*above, *below], 1)
 
 
 def build_snake(a: Animal, m: Motion) -> Posed:
