@@ -36,7 +36,8 @@ from jaxanim.puppets import puppet_clip
 from jaxanim.puppets.driving import driving_of
 from jaxanim.systems.base import Memory, unit
 from jaxanim.systems.conditions import decode, encode_inputs
-from jaxanim.systems.poseanimate.animate import Options, _Predict, hold, sample_latents
+from jaxanim.systems.poseanimate.animate import Options, hold, sample_latents
+from jaxanim.systems.poseanimate.denoise import Predict
 from jaxanim.systems.poseanimate.pacm import Optimisation, optimise
 from jaxanim.systems.poseanimate.system import embed
 from sample.arguments import seeds
@@ -137,7 +138,7 @@ def in_turns(candidates, rounds):
 
 def frames(args, system):
     networks = {name: system.params[name] for name in ("unet", "controlnet")}
-    predict = Partial(_Predict(system.config), networks, jnp.ones(77))
+    predict = Partial(Predict(system.config), networks, jnp.ones(77))
     chosen = {f"{n} frames": candidate(predict, drawn_inputs(system.config, args.side, n)) for n in COUNTS}
     alone = candidate(predict, drawn_inputs(system.config, args.side, AT_ONCE), at_once=1)
     report = in_turns(chosen | {f"{AT_ONCE} frames, one at a time": alone}, args.rounds)
@@ -162,7 +163,7 @@ def pytorch(args, system):
     with torch.no_grad():
         embedded = controlnet.controlnet_cond_embedding(oracle.images_to_torch(pixels[None]))
     poses = jnp.asarray(oracle.images_from_torch(embedded, 1)[:, 0])
-    predict = Partial(_Predict(config), params, jnp.ones(77))
+    predict = Partial(Predict(config), params, jnp.ones(77))
     ours = candidate(predict, (trajectory, prompt, begin, poses))
     controlnet.controlnet_cond_embedding = torch.nn.Identity()  # as ours, computed once
     theirs = Candidate(lambda: torch_loop(oracle, unet, controlnet, trajectory, prompt, begin, embedded))

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxanim.models.shapes import parameter_shapes
-from jaxanim.systems.poseanimate.animate import _Predict
+from jaxanim.systems.poseanimate.denoise import Predict
 from tests.bench.measure import GIB
 from tests.bench.memory_table import cast, f32, system_config
 
@@ -45,7 +45,7 @@ def kept_for_a_frame(config, networks, policy, side):
     pose = jax.ShapeDtypeStruct((1, 1, side, side, unet.block_out_channels[0]), unet.dtype)
 
     def residuals(networks, words, x, pose, embedding):
-        predict = _Predict(config, policy)
+        predict = Predict(config, policy)
         return jax.vjp(lambda e: predict(networks, words, x, jnp.int32(1), e, pose)[0], embedding)[1]
 
     text = f32(1, 77, unet.cross_attention_dim)

@@ -31,7 +31,7 @@ from jaxanim.models.vae import to_pixels
 from jaxanim.systems.base import Memory
 from jaxanim.systems.magicanimate import animate
 from jaxanim.systems.magicanimate.config import MagicAnimateConfig, image_form
-from jaxanim.systems.poseanimate.animate import _Predict
+from jaxanim.systems.poseanimate.denoise import Predict
 from jaxanim.systems.poseanimate.pacm import optimise
 from jaxanim.systems.stable_diffusion import generate
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
@@ -148,7 +148,7 @@ def poseanimate(config, options, params, frames, side):
     networks = {name: params[name] for name in ("unet", "controlnet")}
 
     def optimised(networks, words, trajectory, text, start, poses):
-        predict = Partial(_Predict(config, options["remat"]), networks, words)
+        predict = Partial(Predict(config, options["remat"]), networks, words)
         settings = {"guidance": 7.5, "frames_at_once": options["at_once"]}
         return optimise(predict, config.diffusion, trajectory, text, start, poses, **settings)
 

@@ -12,16 +12,15 @@ from jaxtyping import Array, Float, PyTree
 from jaxanim.attention.patterns import Patterns
 from jaxanim.cues import openpose
 from jaxanim.cues.openpose import Keypoints
-from jaxanim.diffusion.guidance import guided
 from jaxanim.diffusion.preview import previewed
 from jaxanim.diffusion.sample import sample
 from jaxanim.errors import InputError
-from jaxanim.models.unet import UNet
 from jaxanim.systems.base import InputFile, Memory, OutputFile, Report, Sampling, unit
-from jaxanim.systems.conditions import decode, encode_inputs, pose_residuals
-from jaxanim.systems.poseanimate.dcam import LAMBDAS, dual_consistency_pattern, word_map
+from jaxanim.systems.conditions import decode, encode_inputs
+from jaxanim.systems.poseanimate.dcam import LAMBDAS, dual_consistency_pattern
+from jaxanim.systems.poseanimate.denoise import Denoise, Predict
 from jaxanim.systems.poseanimate.kept import MadeWith, Source, read_source, write_source
-from jaxanim.systems.poseanimate.masks import character_masks, subject_map
+from jaxanim.systems.poseanimate.masks import character_masks
 from jaxanim.systems.poseanimate.pacm import Optimisation, invert, optimise
 from jaxanim.systems.poseanimate.pata import pata
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
@@ -200,7 +199,7 @@ def hold(
     """The source's inversion and every frame's embeddings and mask (Algorithm 1, and the comparisons with it)."""
     process, steps = config.diffusion, sampling.steps
     networks = {name: params[name] for name in ("unet", "controlnet")}
-    predict = Partial(_Predict(config, options.remat), networks, prompts.subject)
+    predict = Partial(Predict(config, options.remat), networks, prompts.subject)
     optimisation = options.optimisation
     text = prompts.prompt if options.inversion in ("pose_aware", "negative_prompt") else prompts.empty
     constant = prompts.prompt if optimisation.enters == "unconditional" else prompts.empty
@@ -259,70 +258,13 @@ def sample_latents(
     constant = prompts.prompt if enters == "unconditional" else prompts.empty
     networks = {name: params[name] for name in ("unet", "controlnet")}
     denoise = Partial(
-        _Denoise(config, enters, memory.guidance_in_turn),
+        Denoise(config, enters, memory.guidance_in_turn),
         networks, patterns, held.embeddings, constant, pose, jnp.float32(sampling.guidance),
     )  # fmt: skip
     between = Partial(_source_again, held.trajectory) if options.inversion == "direct" else None
     noise = jnp.broadcast_to(held.trajectory[-1], (1, *pose.shape[:3], held.trajectory.shape[-1]))
     told = {"between": between, "report": _phase(report, 3, sampling.steps)}
     return sample(denoise, config.diffusion, noise, steps=sampling.steps, **told)[0]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Predict:
-    """`pacm.Predict` of frames that do not see each other, with the subject's maps."""
-
-    config: StableDiffusionConfig
-    remat: str = "none"
-
-    def __call__(self, networks, words, x, t, text, pose):
-        config, predict = self.config, _predict
-        if self.remat == "blocks":
-            own = {name: dataclasses.replace(getattr(config, name), remat=True) for name in networks}
-            config = dataclasses.replace(config, **own)
-        if self.remat == "products":
-            predict = jax.checkpoint(_predict, static_argnums=0, policy=_products)
-        return predict(config, networks, words, x, t, text, pose)
-
-
-def _predict(config, networks, words, x, t, text, pose):
-    ts = jnp.broadcast_to(t, (len(x),))
-    down, mid = pose_residuals(networks, config, x, ts, text, pose)
-    out, taken = UNet(config.unet).apply(
-        {"params": networks["unet"]}, x, ts, text, down_residuals=down, mid_residual=mid,
-        patterns=Patterns(cross_attention=Partial(word_map, words)), hand_out=True,
-    )  # fmt: skip
-    return out, subject_map(taken)[:, 0]
-
-
-def _products(primitive, *args, **params) -> bool:
-    """Whether `jax.checkpoint` keeps a result: of convolutions and of products with parameters, attention's not."""
-    products = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-    return primitive.name == "conv_general_dilated" or products(primitive, *args, **params)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Denoise:
-    """The guided estimate of all frames, each with its own embedding; hashable, so that equal calls share one
-    compiled program."""
-
-    config: StableDiffusionConfig
-    enters: str
-    in_turn: bool
-
-    def __call__(self, networks, patterns, embeddings, constant, pose, scale, x, step):
-        own = embeddings[step.index]
-        other = jnp.broadcast_to(constant, own.shape)
-
-        def estimates(texts):
-            text, ts = jnp.stack(texts), step.t[None]
-            down, mid = pose_residuals(networks, self.config, x, ts, text, pose[None])
-            return UNet(self.config.unet).apply(
-                {"params": networks["unet"]}, x, ts, text, down_residuals=down, mid_residual=mid, patterns=patterns
-            )
-
-        pair = (own, other) if self.enters == "unconditional" else (other, own)
-        return guided(estimates, *pair, scale, in_turn=self.in_turn)
 
 
 def _source_again(trajectory, x, step):

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 from jaxanim.diffusion.betas import Betas
 from jaxanim.models.controlnet import controlnet_config
-from jaxanim.systems.poseanimate.animate import _Predict
+from jaxanim.systems.poseanimate.denoise import Predict
 from jaxanim.systems.poseanimate.pacm import Optimisation, invert, optimise, towards
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
 from jaxanim.weights import config_in_dtype
@@ -48,7 +48,7 @@ def setting():
     unet, controlnet = oracle.make_unet(CONFIG.unet, 1), oracle.make_controlnet(CONFIG.controlnet, 2)
     params = {"unet": oracle.params_of(unet), "controlnet": oracle.params_of(controlnet)}
     z0, text, empty, pixels = oracle.draws(3, (8, 8, 4), (5, 24), (5, 24), (1 + FRAMES, 16, 16, 3))
-    predict = Partial(_Predict(CONFIG), params, jnp.ones(5))
+    predict = Partial(Predict(CONFIG), params, jnp.ones(5))
     with torch.no_grad():
         embedded = controlnet.controlnet_cond_embedding(oracle.images_to_torch(pixels[None]))
     poses = jnp.asarray(oracle.images_from_torch(embedded, 1)[:, 0])
@@ -215,7 +215,7 @@ def test_what_the_gradient_keeps_is_a_choice(setting):
     x, text = (jnp.broadcast_to(a, (1, *a.shape)) for a in (setting.z0[None], setting.text))
 
     def predict(remat, config=CONFIG):
-        call = Partial(_Predict(config, remat), *setting.predict.args)
+        call = Partial(Predict(config, remat), *setting.predict.args)
         return lambda embedding: call(x, jnp.int32(1), embedding, setting.poses[:1, None])[0]
 
     def kept(remat):
