@@ -38,7 +38,7 @@ test-full: .venv/test.stamp
 	$(PY) -m pytest -s -m full_size tests/full_size/test_t5.py tests/full_size/test_cogvideox.py
 	for part in transformer vae; do \
 		$(PY) -m pytest -s -m full_size -k test_wan_$$part tests/full_size/test_wan.py || exit 1; done
-	$(PY) -m pytest -m full_size tests/bench tests/full_size/test_stages.py
+	$(PY) -m pytest -m full_size tests/bench tests/full_size/test_stages.py tests/full_size/test_ahead.py
 
 # Every notebook, those too that train.
 test-notebooks: .venv/test.stamp

@@ -5,6 +5,7 @@
   python -m train.compile configs/full_NAME.py --topology v6e-8 --step sample
   python -m train.compile --all >> rows.jsonl         every row of configs/full.py, each in a process of its own
   python -m train.compile --table rows.jsonl          these rows as a Markdown table
+  python -m train.compile --scaling rows.jsonl        their training steps on 16 to 256 chips, on paper
 
 Bytes per chip and the limit, the model's operations per chip and step, what the chips send each other, and how
 long the compiler took. No weights, data or TPU are needed, but the package libtpu (`pip install 'jax[tpu]'`); exit
@@ -37,15 +38,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", metavar="WORDS", help="with --all: rows with these words in them")
     parser.add_argument("--limit", type=float, default=60, metavar="MINUTES", help="with --all: for a row")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print rows of JSON as a Markdown table")
+    parser.add_argument("--scaling", type=Path, metavar="FILE", help="print what such rows say of other slices")
+    parser.add_argument("--share", type=float, default=0.4, help="with --scaling: of its peak that a chip runs at")
     options = parser.parse_intermixed_args(arguments)
     return ends_well("train.compile", lambda: _start(options))
 
 
 def _start(options: argparse.Namespace) -> int:
     if options.table is not None:
-        if not options.table.is_file():
-            raise InputError(f"--table {options.table} is no file")
-        print(table(read_rows(options.table)))
+        print(table(read_rows("--table", options.table)))
+        return 0
+    if options.scaling is not None:
+        from jaxanim.training import scaling
+
+        rows = read_rows("--scaling", options.scaling)
+        steps = [row for row in rows if row.get("step") == "train" and row["fits"]]
+        print(scaling.table(steps, share=options.share))
         return 0
     if options.all:
         from configs.full import ROWS
@@ -91,8 +99,10 @@ def compiled_apart(words: list[str], minutes: float) -> dict:
     return {"row": words} | json.loads(lines[-1])
 
 
-def read_rows(path: Path) -> list[dict]:
-    """The reports in a file, a line each; InputError for a line that is none."""
+def read_rows(name: str, path: Path) -> list[dict]:
+    """The reports in a file, a line each; InputError, with the option's name, for a line that is none."""
+    if not path.is_file():
+        raise InputError(f"{name} {path} is no file")
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
@@ -100,7 +110,7 @@ def read_rows(path: Path) -> list[dict]:
         except json.JSONDecodeError:
             row = None
         if not isinstance(row, dict) or not ({"failed", "row"} <= row.keys() or {"config", "mesh"} <= row.keys()):
-            raise InputError(f"--table {path}: line {number} is no report that this program printed")
+            raise InputError(f"{name} {path}: line {number} is no report that this program printed")
         rows.append(row)
     return rows
 

@@ -11,11 +11,13 @@ import pytest
 from configs.full import ROWS
 from jaxanim.attention import attention
 from jaxanim.config_file import load_config
+from jaxanim.errors import InputError
 from jaxanim.models.network import example
 from jaxanim.training.ahead import compile_step
 from jaxanim.training.collectives import traffic
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.partition import partition
+from jaxanim.training.scaling import expected
 from jaxanim.training.sharding import MeshShape
 from jaxanim.training.task import Plan, Planned, Task
 from train import compile as program
@@ -135,6 +137,31 @@ def test_rows_become_a_table_and_a_line_that_is_none_is_named(tmp_path, capsys):
     rows.write_text(rows.read_text() + "cut of")
     assert program.main(["--table", str(rows)]) == 2
     assert "line 2 is no report that this program printed" in capsys.readouterr().err
+
+
+def test_scaling_on_paper(tmp_path, capsys):
+    report = {
+        "config": "full_x", "step": "train", "topology": "v5p-64", "mesh": {"fsdp": 32}, "fits": True,
+        "flops": 459e12, "received": {"all-gather": 62e9, "all-reduce": 31e9},
+    }  # fmt: skip
+    found = expected(report, 16, share=0.5)
+    # All parts together are 93 GB * 32 / 31 = 96 GB, of which a chip of 16 lacks 90; half of 600 GB/s brings them.
+    assert found.received == pytest.approx(90e9)
+    assert found.traffic == pytest.approx(0.3)
+    # A second's operations, a third of them again, at half the peak.
+    assert found.compute == pytest.approx(8 / 3)
+    assert found.hidden == pytest.approx(3 / 8)
+    assert found.apart == pytest.approx(1 / (8 / 3 + 0.3))
+    rows, failed = tmp_path / "rows.jsonl", {"row": ["configs/full_y.py"], "failed": "not compiled"}
+    rows.write_text(f"{json.dumps(report)}\n{json.dumps(failed)}\n")
+    assert program.main(["--scaling", str(rows), "--share", "0.5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| full_x | v5p | 16 | 90.0 | 5100 | 2.67 | 0.300 | 37.5 % | 33.7 % |"
+    assert len(lines) == 2 + 3
+    assert program.main(["--scaling", str(rows), "--share", "2"]) == 2
+    for wrong, said in (({"step": "sample"}, "no training step"), ({"mesh": {}}, "nothing about traffic")):
+        with pytest.raises(InputError, match=said):
+            expected(report | wrong, 16)
 
 
 def test_a_recipe_without_a_plan_is_named():
