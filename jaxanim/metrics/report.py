@@ -24,6 +24,8 @@ COLUMNS = {
 }
 # Shown where there is any of it.
 FURTHER_COLUMNS = {
+    "background": lambda row: row.get("psnr_background"),
+    "(static)      ": lambda row: row.get("psnr_background_static"),
     "driver": lambda row: row.get("psnr_subject_driver"),
     "PLC": lambda row: row.get("plc"),
     "(static)    ": lambda row: row.get("plc_static"),
@@ -49,9 +51,10 @@ the result from another identity's reference; gain, margin: subject minus static
 frame, ssim: of the whole frame, s-ssim: of the reference repeated; temporal, still: error of the change between
 frames (levels of 255), of the result and of the reference repeated"""
 FURTHER_LEGEND = """
-driver: PSNR of the result against another identity that drives it, where the true body is: a copy of its driver has
-more there than in subject; PLC: distance of body landmarks from the truth over the person's height (see
-jaxanim.metrics.landmarks); FIS, FTS, FLC: see jaxanim.metrics.face"""
+background: PSNR outside the true body mask, (static): of the reference repeated; driver: PSNR of the result against
+another identity that drives it, where the true body is: a copy of its driver has more there than in subject; PLC:
+distance of body landmarks from the truth over the person's height (see jaxanim.metrics.landmarks); FIS, FTS, FLC:
+see jaxanim.metrics.face"""
 FACE_LEGEND = """
 face-cos: cosine similarity of the result's and the true face's embedding; mouth, eyes, head: how far what the
 face does, read from the result, is from the truth (see jaxanim.metrics.face; smaller is better); (static): the
@@ -73,7 +76,7 @@ def results_table(rows: Mapping[str, Mapping[str, float | None]], label: str) ->
 
 def legend(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """What the columns of `results_table` mean."""
-    further = any("plc" in row for row in rows.values())
+    further = any(column(row) is not None for row in rows.values() for column in FURTHER_COLUMNS.values())
     faces = any("face_cos" in row for row in rows.values())
     return LEGEND + (FURTHER_LEGEND if further else "") + (FACE_LEGEND if faces else "")
 

@@ -9,7 +9,7 @@ import numpy as np
 from einops import repeat
 from jaxtyping import Float64, Num, Shaped
 
-from jaxanim.metrics.image import levels, psnr, ssim
+from jaxanim.metrics.image import levels, marked, psnr, ssim
 
 
 def temporal_error(
@@ -39,11 +39,11 @@ def compare(
     """Every metric of a result and of the static baseline, per frame.
 
     Args:
-      mask: the true body mask; without it there are no `psnr_subject` and `psnr_subject_static`.
+      mask: the true body mask; without it neither the subject nor the background is measured by itself.
 
     Returns:
-      `psnr`, `ssim`, `psnr_static`, `ssim_static` and, with a mask, `psnr_subject`, `psnr_subject_static`,
-      each [frames]; `temporal_error`, `temporal_error_static` [frames - 1].
+      `psnr`, `ssim` and, with a mask, `psnr_subject` inside and `psnr_background` outside it, each [frames];
+      `temporal_error` [frames - 1]; and each with `_static` behind its name, of the reference repeated.
     """
     static = static_video(reference, len(truth))
     scores = {}
@@ -52,6 +52,7 @@ def compare(
         scores[f"ssim{suffix}"] = ssim(video, truth)
         if mask is not None:
             scores[f"psnr_subject{suffix}"] = psnr(video, truth, mask)
+            scores[f"psnr_background{suffix}"] = psnr(video, truth, ~marked(mask))
         scores[f"temporal_error{suffix}"] = temporal_error(video, truth)
     return scores
 

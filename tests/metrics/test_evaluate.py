@@ -106,9 +106,10 @@ def test_mean_takes_the_numbers_there_are():
 def test_table_and_sheet(tmp_path):
     results = evaluate_cases(halfway, {f"walk/{i}": lambda i=i: make_case(i) for i in range(5)}, tmp_path, {})
     lines = results_table(results | {"mean": mean(results.values())}, "case").splitlines()
-    assert lines[0].split() == ["case", *COLUMNS]
+    titles = [*COLUMNS, "background", "(static)"]
+    assert lines[0].split() == ["case", *titles]
     assert [line.split()[0] for line in lines[1:]] == [*results, "mean"]
-    cells = dict(zip(COLUMNS, map(float, lines[1].split()[1:]), strict=True))
+    cells = dict(zip(titles, map(float, lines[1].split()[1:]), strict=True))
     assert cells["gain"] == pytest.approx(cells["subject"] - cells["static"], abs=2e-3)
     assert cells["margin"] == pytest.approx(cells["subject"] - cells["wrong"], abs=2e-3)
     sheet = read_image(write_sheet(tmp_path, results))

@@ -34,6 +34,9 @@ def test_compare_holds_the_result_and_the_static_baseline(videos):
     mask = np.random.default_rng(1).random(truth.shape[:3]) > 0.5
     scores = compare(result, truth, truth[0], mask)
     chex.assert_trees_all_equal(scores["psnr_subject"], psnr(result, truth, mask))
+    error = np.square(result.astype(float) - truth).mean(-1)
+    outside = [frame[~at].mean() for frame, at in zip(error, mask, strict=True)]
+    chex.assert_trees_all_close(scores["psnr_background"], 10 * np.log10(255**2 / np.array(outside)))
     chex.assert_trees_all_equal(scores["psnr_static"], psnr(static_video(truth[0], 5), truth))
     assert np.isposinf(scores["psnr_static"][0])
     assert np.isfinite(scores["psnr_static"][1:]).all()
