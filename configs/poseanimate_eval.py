@@ -27,5 +27,7 @@ config = Evaluation(
         Variant("direct inversion", options={"inversion": "direct"}),
         Variant("the other reading of Fig. 2", options={"enters": "conditional"}),
         Variant("masked keys left out", options={"outside": "left_out"}),
+        Variant("masks by the pose", options={"masks": "pose"}),
+        Variant("masks by the pose and keys left out", options={"masks": "pose", "outside": "left_out"}),
     ),
 )

@@ -20,7 +20,7 @@ from jaxanim.systems.conditions import decode, encode_inputs
 from jaxanim.systems.poseanimate.dcam import LAMBDAS, dual_consistency_pattern
 from jaxanim.systems.poseanimate.denoise import Denoise, Predict
 from jaxanim.systems.poseanimate.kept import MadeWith, Source, read_source, write_source
-from jaxanim.systems.poseanimate.masks import character_masks
+from jaxanim.systems.poseanimate.masks import character_masks, silhouettes
 from jaxanim.systems.poseanimate.pacm import Optimisation, invert, optimise
 from jaxanim.systems.poseanimate.pata import pata
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
@@ -51,6 +51,8 @@ class Options:
       lambda_first: share of the source's frame in dual consistency attention, lambda_1 of Eq. 8.
       lambda_before: share of the frame before, lambda_2; the frame itself has the rest.
       outside: keys of the other part are "zeroed" as in Eq. 9, or "left_out" of the softmax.
+      masks: where the character is in each frame, out of the "attention" to the subject's words as in the paper, or
+        around the "pose", for networks that know too little of the word.
       mask_threshold: of the cross-attention maps' range, above which a place is the character's.
       optimise_at_once: frames that a device optimises side by side; all of its own by default, fewer need less
         memory.
@@ -76,6 +78,7 @@ class Options:
     lambda_first: float = LAMBDAS[0]
     lambda_before: float = LAMBDAS[1]
     outside: Literal["zeroed", "left_out"] = "zeroed"
+    masks: Literal["attention", "pose"] = "attention"
     mask_threshold: float = 0.3
     optimise_at_once: int | None = None
     remat: Literal["none", "products", "blocks"] = "none"
@@ -167,7 +170,7 @@ def animate(
     Args:
       reference: I_s, in [-1, 1].
       source: the pose in it; `motion`: the poses to take, M frames. Both of one person, in the reference's pixels.
-      mask: M_s, 1 where the character is; None reads it from the cross-attention maps.
+      mask: M_s, 1 where the character is; None finds it as `options.masks` says.
       report: called as `Report` says; a step is a timestep of any phase.
 
     Returns:
@@ -179,7 +182,11 @@ def animate(
     z0, pose = encode_inputs(config, params, reference, drawn)
     z0 = z0.astype(jnp.float32)
     report = previewed(report, z0, reference)
-    held = hold(params, config, prompts, z0, pose, mask, sampling, options, report)
+    known = None if mask is None else mask[None]
+    if options.mgdm and options.masks == "pose":
+        around = jnp.asarray(silhouettes(poses, reference.shape[:2]), jnp.float32)
+        known = around if mask is None else around.at[0].set(mask)
+    held = hold(params, config, prompts, z0, pose, known, sampling, options, report)
     latents = sample_latents(params, config, prompts, pose, held, sampling, options, memory, report)
     pixels = decode(config, memory.frames_at_once, memory.vae_tile, params["vae"], latents)
     return pixels if options.lead_in else pixels[-frames:]
@@ -191,12 +198,16 @@ def hold(
     prompts: Prompts,
     z0: Float[Array, "h w channels"],
     pose: Float[Array, "frames h w features"],
-    mask: Float[Array, "height width"] | None,
+    known: Float[Array, "known height width"] | None,
     sampling: Sampling,
     options: Options,
     report: Report | None = None,
 ) -> Held:
-    """The source's inversion and every frame's embeddings and mask (Algorithm 1, and the comparisons with it)."""
+    """The source's inversion and every frame's embeddings and mask (Algorithm 1, and the comparisons with it).
+
+    Args:
+      known: masks of the first frames; the other frames' are read from the cross-attention maps.
+    """
     process, steps = config.diffusion, sampling.steps
     networks = {name: params[name] for name in ("unet", "controlnet")}
     predict = Partial(Predict(config, options.remat), networks, prompts.subject)
@@ -219,7 +230,8 @@ def hold(
         write_source(options.save_embeddings, source, made_with)
     trajectory, embeddings, maps = source.trajectory, source.embeddings[:, None], source.seen[None]
     later = pose[1:]
-    if len(later) and (options.inversion == "pose_aware" or options.mgdm):
+    unseen = options.mgdm and (known is None or len(known) < len(pose))
+    if len(later) and (options.inversion == "pose_aware" or unseen):
         if options.inversion != "pose_aware":  # for the masks alone
             chosen["optimisation"] = dataclasses.replace(optimisation, inner_steps=0)
         found = optimise(
@@ -231,8 +243,9 @@ def hold(
     else:
         embeddings = jnp.repeat(embeddings, len(pose), axis=1)
     masks = character_masks(maps, z0.shape[:2], options.mask_threshold)
-    if mask is not None:
-        masks = masks.at[0].set(jax.image.resize(mask, z0.shape[:2], "linear") > 0.5)
+    if known is not None:
+        given = jax.image.resize(known, (len(known), *z0.shape[:2]), "linear") > 0.5
+        masks = jnp.concatenate([given.astype(masks.dtype), masks[len(known) :]])
     return Held(trajectory, embeddings, masks)
 
 

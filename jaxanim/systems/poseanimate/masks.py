@@ -1,15 +1,26 @@
-"""Where the character is in each frame: M_{x_i} of the Mask-Guided Decoupling Module (Sec. 3.4)."""
+"""Where the character is in each frame: M_{x_i} of the Mask-Guided Decoupling Module (Sec. 3.4), out of
+cross-attention maps as in the paper, or drawn around the pose."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from tokenizers import Tokenizer
 
+from jaxanim.cues.openpose import LIMBS, Keypoints
 from jaxanim.errors import InputError
+
+LEVEL = 16
+"""Rows and columns of the cross-attention maps that are read, where the network has such a level."""
+NECK, SHOULDERS, HIPS, HEAD = 1, (2, 5), (8, 11), (0, 14, 15, 16, 17)
+LIMB_WIDTH = 0.35
+"""Of a limb with what clothes it, over the trunk's length from neck to hips."""
+HEAD_RADIUS = 1.3
+"""Of the head with its hair, over the radius of the points in it."""
 
 
 def subject_tokens(tokenizer: Tokenizer, prompt: str, subject: str) -> Float[np.ndarray, " length"]:
@@ -38,8 +49,9 @@ def _special(tokenizer: Tokenizer) -> set[int]:
 
 
 def subject_map(taken: Mapping[str, Any]) -> Float[Array, "batch frames height width"]:
-    """The mean of the subject's cross-attention maps at the coarsest level where down and up blocks both attend,
-    16x16 for Stable Diffusion at 512 pixels, where they follow objects best (Prompt-to-Prompt, Sec. 3).
+    """The mean of the subject's cross-attention maps at one level where down and up blocks both attend: the
+    coarsest of at least 16x16, which is 16x16 for Stable Diffusion at 512 pixels, where they follow objects best
+    (Prompt-to-Prompt, Sec. 3), or the finest where all are smaller.
 
     Args:
       taken: what a UNet hands out, with `jaxanim.systems.poseanimate.dcam.word_map` as its cross-attention.
@@ -50,8 +62,9 @@ def subject_map(taken: Mapping[str, Any]) -> Float[Array, "batch frames height w
         if part in maps:
             maps[part] += [layer["attn2"] for layer in block.values() if layer.get("attn2") is not None]
     sizes = {m.shape[-2:] for m in maps["down"]} & {m.shape[-2:] for m in maps["up"]}
-    coarsest = min(sizes)
-    chosen = [m for m in (*maps["down"], *maps["up"]) if m.shape[-2:] == coarsest]
+    fine = [size for size in sizes if min(size) >= LEVEL]
+    level = min(fine) if fine else max(sizes)
+    chosen = [m for m in (*maps["down"], *maps["up"]) if m.shape[-2:] == level]
     return sum(chosen) / len(chosen)
 
 
@@ -62,3 +75,50 @@ def character_masks(
     large = jax.image.resize(maps, (len(maps), *size), "linear")
     low, high = (f(large, axis=(1, 2), keepdims=True) for f in (jnp.min, jnp.max))
     return ((large - low) > threshold * (high - low)).astype(jnp.float32)
+
+
+def silhouettes(keypoints: Keypoints, size: tuple[int, int]) -> Bool[np.ndarray, "frames height width"]:
+    """A body of flesh around each frame's first skeleton: limbs as wide strokes, the trunk, a disc for the head.
+
+    Rough, but it goes with the pose that is asked for and needs no network that knows the subject's word.
+    """
+    pictures = np.zeros((len(keypoints.body), *size), np.uint8)
+    for picture, body, face, hands in zip(
+        pictures, keypoints.body[:, 0], keypoints.face[:, 0], keypoints.hands[:, :2], strict=True
+    ):
+        _fill(picture, body, face, hands)
+    return pictures > 0
+
+
+def _fill(
+    picture: np.ndarray,
+    body: Float[np.ndarray, "18 3"],
+    face: Float[np.ndarray, "68 3"],
+    hands: Float[np.ndarray, "2 21 3"],
+) -> None:
+    there = body[:, 2] > 0
+    if not there.any():
+        return
+    at = np.round(body[:, :2]).astype(int)
+    hips = [i for i in HIPS if there[i]]
+    trunk = np.ptp(body[there, 1]) / 3
+    if there[NECK] and hips:
+        trunk = np.linalg.norm(body[NECK, :2] - body[hips, :2].mean(0))
+    width = max(1, round(LIMB_WIDTH * trunk))
+    corners = [i for i in (SHOULDERS[0], SHOULDERS[1], HIPS[1], HIPS[0]) if there[i]]
+    cv2.fillPoly(picture, [at[corners].astype(np.int32)], 1)
+    sides = (HIPS, *zip(SHOULDERS, HIPS, strict=True))
+    for a, b in (*LIMBS, *sides):
+        if there[a] and there[b]:
+            cv2.line(picture, at[a].tolist(), at[b].tolist(), 1, width)
+    for hand in hands:
+        if (hand[:, 2] > 0).any():
+            middle = hand[hand[:, 2] > 0, :2].mean(0)
+            cv2.circle(picture, np.round(middle).astype(int).tolist(), max(1, width // 2), 1, -1)
+    points = np.concatenate([body[[i for i in HEAD if there[i]], :2], face[face[:, 2] > 0, :2]])
+    if len(points):
+        middle = (points.max(0) + points.min(0)) / 2
+        radius = np.linalg.norm(points - middle, axis=1).max()
+        if there[NECK]:
+            radius = max(radius, np.linalg.norm(middle - body[NECK, :2]) / 2)
+        cv2.circle(picture, np.round(middle).astype(int).tolist(), max(1, round(HEAD_RADIUS * radius)), 1, -1)

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from jaxanim.cues.driving import Driving
 from jaxanim.errors import InputError
+from jaxanim.media.tell import tell
 from jaxanim.models.shapes import parameter_shapes
 from jaxanim.models.tokenizer import encode, lost_words
 from jaxanim.systems.base import Grid, Memory, Report, Sampling, System
@@ -87,6 +88,11 @@ def run(
             f"reference_mask is {width}x{height}; it should be {reference.shape[1]}x{reference.shape[0]}, as the "
             "reference"
         )
+    if options.mgdm and options.dcam:
+        found = (
+            "drawn around the poses" if options.masks == "pose" else f"where {driving.subject!r} draws attention"
+        )
+        tell(f"the character's masks are {found}{'' if mask is None else ', but the given one of the reference'}")
     return animate(
         params,
         config,

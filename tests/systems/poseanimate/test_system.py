@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxanim.cues.driving import Labels
+from jaxanim.cues.openpose import Keypoints
 from jaxanim.errors import InputError
 from jaxanim.media.images import to_float, write_png
 from jaxanim.models.shapes import parameter_shapes
@@ -19,7 +20,7 @@ from jaxanim.puppets.driving import driving_of
 from jaxanim.systems.base import Memory, Sampling
 from jaxanim.systems.conditions import encode_inputs
 from jaxanim.systems.poseanimate.animate import Options, hold, sample_latents
-from jaxanim.systems.poseanimate.masks import character_masks, subject_map, subject_tokens
+from jaxanim.systems.poseanimate.masks import character_masks, silhouettes, subject_map, subject_tokens
 from jaxanim.systems.poseanimate.system import embed, load
 from jaxanim.systems.stable_diffusion.config import StableDiffusionConfig
 from jaxanim.systems.stable_diffusion.system import save
@@ -165,7 +166,7 @@ def test_kept_embeddings_serve_another_motion(system, inputs, tmp_path):
 
     held(pose, save_embeddings=path)
     told, other = [], jnp.concatenate([pose[:1], pose[1:, ::-1]])
-    again = held(other, lambda done, total: told.append(done), embeddings=path)
+    again = held(other, lambda done, *_: told.append(done), embeddings=path)
     chex.assert_trees_all_close(again, held(other), atol=1e-6)
     assert told == [2 * STEPS + 1, 2 * STEPS + 2]
 
@@ -188,9 +189,29 @@ def test_the_source_s_mask_is_taken_as_given(system, inputs):
     mask = np.zeros((SIDE, SIDE), np.float32)
     mask[: SIDE // 2] = 1
     options = Options(inversion="negative_prompt", **QUICK)
-    held = hold(system.params, CONFIG, prompts, z0, pose, jnp.asarray(mask), system.defaults, options, quiet)
+    held = hold(system.params, CONFIG, prompts, z0, pose, jnp.asarray(mask)[None], system.defaults, options, quiet)
     assert held.masks.shape == (1 + FRAMES, *z0.shape[:2])
     assert (np.asarray(held.masks[0]) == (np.arange(z0.shape[0]) < z0.shape[0] // 2)[:, None]).all()
+
+
+def test_masks_around_the_pose_lie_where_the_puppet_is():
+    for seed in (950_000, 950_003):
+        clip = puppet_clip(seed, 2, (128, 128))
+        drawn, true = silhouettes(driving_of(clip).keypoints, (128, 128)), clip.mask > 127
+        overlap = (drawn & true).sum((1, 2)) / (drawn | true).sum((1, 2))
+        assert overlap.min() > 0.75
+    nobody = Keypoints(np.zeros((1, 1, 18, 3)), np.zeros((1, 2, 21, 3)), np.zeros((1, 1, 68, 3)))
+    assert not silhouettes(nobody, (16, 16)).any()
+
+
+def test_masks_that_are_known_for_every_frame_are_the_ones_held(system, inputs, clip, driving, capsys):
+    prompts, z0, pose = inputs
+    known = jnp.asarray(np.random.default_rng(0).random((1 + FRAMES, *z0.shape[:2])) > 0.5, jnp.float32)
+    options = Options(inversion="negative_prompt", **QUICK)
+    held = hold(system.params, CONFIG, prompts, z0, pose, known, system.defaults, options, quiet)
+    chex.assert_trees_all_equal(held.masks, known)
+    chex.assert_tree_all_finite(animate(system, clip, driving, inversion="negative_prompt", masks="pose"))
+    assert "drawn around the poses" in capsys.readouterr().err
 
 
 def test_words_of_the_subject_are_found_in_the_prompt(system):
@@ -199,19 +220,24 @@ def test_words_of_the_subject_are_found_in_the_prompt(system):
     assert subject_tokens(tokenizer, "a quick woman dances", "Quick woman").tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
 
 
-def test_maps_of_the_coarsest_level_that_both_sides_have_are_averaged():
+@pytest.mark.parametrize(
+    ("sides", "chosen"), [((32, 16, 8), (16, 3.0)), ((64, 24, 12), (24, 3.0)), ((8, 4, 2), (8, 4.0))]
+)
+def test_maps_of_16x16_that_both_sides_have_are_averaged(sides, chosen):
     def layer(side, value):
         return {"attentions_0": {"attn2": jnp.full((1, 2, side, side), value)}}
 
+    fine, middle, coarse = sides
     taken = {
-        "down_blocks_0": layer(8, 1.0),
-        "down_blocks_1": layer(4, 2.0),
-        "mid_block": layer(2, 9.0),
+        "down_blocks_0": layer(fine, 1.0),
+        "down_blocks_1": layer(middle, 2.0),
+        "mid_block": layer(coarse, 9.0),
         "up_blocks_0": {},
-        "up_blocks_1": layer(4, 4.0),
-        "up_blocks_2": layer(8, 7.0),
+        "up_blocks_1": layer(middle, 4.0),
+        "up_blocks_2": layer(fine, 7.0),
     }
-    chex.assert_trees_all_close(subject_map(taken), jnp.full((1, 2, 4, 4), 3.0))
+    side, value = chosen
+    chex.assert_trees_all_close(subject_map(taken), jnp.full((1, 2, side, side), value))
 
 
 def test_masks_are_where_a_map_is_high():
