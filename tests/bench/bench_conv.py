@@ -1,4 +1,5 @@
-"""The ways of jaxanim.nn.conv beside XLA's own convolution, on the layers of Stable Diffusion 1.5.
+"""The ways of jaxanim.nn.conv beside XLA's own convolution, on the layers of Stable Diffusion 1.5, and those of
+CogVideoX's autoencoder over space and time, on layers of the puppets'.
 
     python -m tests.bench.bench_conv [--rounds 5] [--gradients] [--only CASE]
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from einops import repeat
 
 from jaxanim.cpu import prepare_cpu
+from jaxanim.models.cogvideox.causal import conv3x3x3
 from jaxanim.nn.conv import by_patches, conv1x1, doubled_conv3x3
 from jaxanim.nn.winograd import winograd
 from tests.bench.measure import compiled
@@ -25,11 +27,17 @@ LAYERS = [(1, 8, 1280, 1280), (1, 16, 1280, 1280), (16, 4, 1280, 1280), (16, 8, 
           (32, 16, 96, 96), (32, 8, 192, 96)]  # fmt: skip
 POINTWISE = [(1, 32, 640, 640), (1, 64, 320, 320), (16, 16, 640, 640), (16, 32, 320, 320), (32, 32, 960, 320),
              (32, 32, 320, 2560), (32, 32, 1280, 320), (32, 16, 1920, 640)]  # fmt: skip
+VOLUMES, FRAMES = [(4, 32, 16, 16), (4, 32, 32, 16), (4, 16, 32, 32), (4, 8, 48, 48)], 9
 DOUBLED = [(1, 16, 1280, 1280), (32, 8, 1280, 1280), (32, 16, 640, 640), (1, 256, 256, 256)]
 
 
 def plain(x, kernel):
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", **OPTIONS)
+
+
+def volume(x, kernel):
+    around = ((0, 0), (1, 1), (1, 1))
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1, 1), around, dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
 
 
 WAYS = {
@@ -43,6 +51,10 @@ WAYS = {
         "xla": plain,
         "jax's product": lambda x, kernel: x.reshape(-1, x.shape[-1]) @ kernel[0, 0],
         "our product": lambda x, kernel: conv1x1(x, kernel, (1, 1), "SAME"),
+    }),
+    "3x3x3": (VOLUMES, {
+        "xla": volume,
+        "three of 3x3": lambda x, kernel: conv3x3x3(x, kernel, (1, 1, 1), ((0, 0), (1, 1), (1, 1))),
     }),
     "doubled 3x3": (DOUBLED, {
         "xla": lambda x, kernel: plain(repeat(x, "b h w c -> b (h 2) (w 2) c"), kernel),
@@ -68,9 +80,9 @@ def main():
 
 def measure(case, layer, ways, rounds, gradients):
     batch, side, channels, features = layer
-    taps = 1 if case == "1x1" else 3
-    x = jax.random.normal(jax.random.key(0), (batch, side, side, channels))
-    kernel = jax.random.normal(jax.random.key(1), (taps, taps, channels, features))
+    frames, taps = ((FRAMES + 2,), (3, 3, 3)) if case == "3x3x3" else ((), (1, 1) if case == "1x1" else (3, 3))
+    x = jax.random.normal(jax.random.key(0), (batch, *frames, side, side, channels))
+    kernel = jax.random.normal(jax.random.key(1), (*taps, channels, features))
 
     def program(way):
         if not gradients:

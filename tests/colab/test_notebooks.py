@@ -106,3 +106,18 @@ def test_training(monkeypatch, tmp_path, capsys):
     assert names["losses"][-1] != names["others"][-1]
     assert (tmp_path / "run" / "weights" / "config.json").is_file()
     assert shown[-1].path.name == "loss.png"
+
+
+@pytest.mark.slow
+def test_directanimator(monkeypatch, tmp_path, capsys):
+    small = {"SIZE": (32, 32), "PAIRS": 2, "BATCH": 2, "STEPS": {"vae": 2, "stage1": 2, "stage2": 4}, "VALIDATE": 2}
+    small |= {"CHANNELS": (8, 8, 8), "LAYERS": 2, "SAMPLING_STEPS": 2}
+    monkeypatch.setenv("JAXANIM_CACHE", str(tmp_path / "cache"))
+    _, shown = run("directanimator", monkeypatch, OUT=str(tmp_path), **small)
+    out = capsys.readouterr().out
+    told = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert len(told[0]["lowest"]["slow"]) == len(told[0]["ratios"]) == 1
+    assert told[1]["system"] == "directanimator"
+    assert [type(one).__name__ for one in shown] == ["Image", "Image", "Video", "Image", "Image"]
+    assert read_video(tmp_path / "result.mp4")[0].shape == (9, 32, 32, 3)
+    assert "of 255 levels" in out
