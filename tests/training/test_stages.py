@@ -22,8 +22,8 @@ def check(meshes: str, *names: str, folder: Path) -> None:
             assert found["loss_off"] < 1e-5, (name, mesh, found)
             assert found["largest_gradient"] > 1e-4, (name, mesh, found)
             assert found["gradient_off"] < 1e-5, (name, mesh, found)
-            # Norms, biases and axes that are too short lie whole; all else is cut.
-            parts = {"fsdp=8": 0.35, "data=2,fsdp=2,tensor=2": 0.4, "data=4,tensor=2": 0.65}
+            # Norms, biases and axes of these small networks that eight does not divide lie whole; all else is cut.
+            parts = {"fsdp=8": 0.4, "data=2,fsdp=2,tensor=2": 0.4, "data=4,tensor=2": 0.65}
             assert found["share"] < parts.get(mesh, 1.001), (name, mesh, found)
 
 
