@@ -1,10 +1,12 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from jaxanim.errors import InputError
-from sample.page.jobs import Jobs
+from sample.page.jobs import Job, Jobs
+from sample.page.work import so_far
 
 
 @pytest.fixture
@@ -88,3 +90,22 @@ def test_a_removed_job_takes_its_folder_with_it_when_it_has_stopped(jobs):
     go.set()
     until(lambda: not job.folder.exists())
     assert job.state == "cancelled"
+
+
+def test_about_ten_steps_show_a_strip_of_what_there_is(tmp_path):
+    job = Job(lambda job: None, tmp_path)
+    levels = np.linspace(-1, 1, 9, dtype=np.float32)
+    pictures = np.broadcast_to(levels[:, None, None, None], (9, 4, 6, 3))
+    shown = []
+    for done in range(1, 26):
+        job.report(done, 25, pictures)
+        if (strip := so_far(job)) is not None:
+            shown.append(done)
+    assert shown == list(range(2, 26, 2))
+    # Four of the nine, the first and the last among them, side by side and large enough to be seen.
+    job.report(2, 25, pictures)
+    strip = so_far(job)
+    assert strip.shape == (4 * 64, 4 * 6 * 64, 3)
+    np.testing.assert_array_equal(strip[0, :: 6 * 64, 0], [0, 96, 159, 255])
+    job.report(4, 25, None)
+    assert so_far(job) is None
