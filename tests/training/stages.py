@@ -195,7 +195,7 @@ def finishing(kind):
 
 
 def residual_block():
-    """A block of the UNet alone, on pictures so small that the partitioner's own layout gives wrong gradients."""
+    """A block of the UNet alone, on pictures of two rows and columns."""
     block = ResnetBlock(16, groups=4)
     batch = {"x": normal(ROWS, 1, 2, 2, 8), "temb": normal(ROWS, 8), "y": normal(ROWS, 1, 2, 2, 16)}
     shapes = jax.eval_shape(block.init, jax.random.key(0), batch["x"], batch["temb"])["params"]
