@@ -76,6 +76,13 @@ class CLIPLayer(Module):
     def table(self, rows: int, name: str) -> Embed:
         return Embed(rows, self.config.hidden_size, embedding_init=embedding_init, name=name, **self.dtypes)
 
+    def positions(self, rows: int, tokens: int) -> Float[Array, "{tokens} dim"]:
+        """The first rows of the table of positions.
+
+        No lookup by number: over devices whose count does not divide the tokens, one would read beyond the table.
+        """
+        return self.table(rows, "position_embedding").embedding[:tokens].astype(self.config.dtype)
+
 
 class SelfAttention(CLIPLayer):
     """Multi-head self-attention; `bias` is added to the scores."""

@@ -38,7 +38,7 @@ class TextEmbeddings(CLIPLayer):
     def __call__(self, token_ids: Int[Array, "batch tokens"]) -> Float[Array, "batch tokens dim"]:
         c = self.config
         words = self.table(c.vocab_size, "token_embedding")(token_ids)
-        return words + self.table(c.max_position_embeddings, "position_embedding")(jnp.arange(token_ids.shape[1]))
+        return words + self.positions(c.max_position_embeddings, token_ids.shape[1])
 
 
 class TextModel(CLIPLayer):

@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxanim.errors import InputError
+from jaxanim.mesh import constrain_batch
 from jaxanim.models.clip_encoder import CLIPEncoderConfig, CLIPLayer, Encoder, embedding_init
 from jaxanim.models.network import Network, example
 from jaxanim.nn.layers import Conv
@@ -62,7 +63,7 @@ class VisionEmbeddings(CLIPLayer):
             ],
             axis=1,
         )
-        return x + self.table(x.shape[1], "position_embedding")(jnp.arange(x.shape[1]))
+        return x + self.positions(x.shape[1], x.shape[1])
 
 
 class VisionModel(CLIPLayer):
@@ -94,11 +95,9 @@ class CLIPVision(CLIPLayer):
             height, width = pixels.shape[1:3]
             raise InputError(f"pixels are {width}x{height} (width x height): this encoder takes {size}x{size}")
         hidden, pooled = VisionModel(self.config, name="vision_model")(pixels)
-        return (
-            hidden,
-            pooled,
-            self.dense(self.config.projection_dim, "visual_projection", use_bias=False)(pooled),
-        )
+        embedding = self.dense(self.config.projection_dim, "visual_projection", use_bias=False)(pooled)
+        # Left to choose, the compiler may lay out the gradient that comes back here with its rows in another order.
+        return hidden, pooled, constrain_batch(embedding)
 
 
 def normalise(
