@@ -108,7 +108,8 @@ def _encode(
     odd = (height % 2, width % 2) if pixel_format == "yuv420p" else (0, 0)
     stream.height, stream.width = height + odd[0], width + odd[1]
     stream.pix_fmt = pixel_format
-    stream.options = {"crf": str(crf)}
+    # Without the macroblock tree, which reads memory that it never wrote: equal frames are equal files.
+    stream.options = {"crf": str(crf), "x264-params": "mbtree=0"}
     if not rgb:
         context = stream.codec_context
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG

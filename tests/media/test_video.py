@@ -147,3 +147,13 @@ def test_bad_motions_are_named(tmp_path):
     write_png(tmp_path / "sizes" / "1.png", np.zeros((4, 5, 3), np.uint8))
     with pytest.raises(InputError, match=r"1\.png has another size"):
         read_motion(tmp_path / "sizes")
+
+
+def test_equal_frames_are_equal_files(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (9, 80, 80, 3)).astype(np.uint8)
+    path, contents = tmp_path / "a.mp4", set()
+    for _ in range(80):
+        write_video(path, frames)
+        contents.add(path.read_bytes())
+        read_video(path)  # leaves its frames in memory that was freed
+    assert len(contents) == 1
