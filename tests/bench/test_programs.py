@@ -38,6 +38,7 @@ def test_cogvideox_is_diffusers(case, capsys, monkeypatch):
     assert report["diffusers eager over jaxanim"] > 0
 
 
+@pytest.mark.full_size
 def test_a_same2x_step_beside_a_plain_one(capsys, monkeypatch):
     (report,) = lines(bench_cogvideox, capsys, monkeypatch, "--only", "same2x")
     assert report["same2x over plain"] > 0
