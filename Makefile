@@ -39,6 +39,7 @@ test-full: .venv/test.stamp
 	for part in transformer vae; do \
 		$(PY) -m pytest -s -m full_size -k test_wan_$$part tests/full_size/test_wan.py || exit 1; done
 	$(PY) -m pytest -m full_size tests/bench tests/full_size/test_stages.py tests/full_size/test_ahead.py
+	$(PY) -m pytest -m slow tests --ignore tests/colab
 
 # Every notebook, those too that train.
 test-notebooks: .venv/test.stamp

@@ -37,7 +37,11 @@ def relative_error(actual, expected):
 
 @pytest.mark.parametrize(
     ("name", "size", "tile"),
-    [("four levels", (20, 13), 64), ("three levels", (17, 30), 24), ("one level", (21, 16), 8)],
+    [
+        pytest.param("four levels", (20, 13), 64, marks=pytest.mark.slow),
+        ("three levels", (17, 30), 24),
+        ("one level", (21, 16), 8),
+    ],
 )
 def test_tiles_are_the_whole_picture(name, size, tile):
     config = CONFIGS[name]

@@ -85,6 +85,7 @@ def test_control_by_a_picture_or_a_video(command, weights, tmp_path):
     assert len(read_video(tmp_path / "v.mp4")[0]) == 3
 
 
+@pytest.mark.slow
 def test_less_memory_nearly_the_same_picture(command, tmp_path):
     """32x32 latents' pixels, so that tiles of 64 are several."""
     assert main(command(out=tmp_path / "a.png", size="136x72")) == 0

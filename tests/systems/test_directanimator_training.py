@@ -245,6 +245,7 @@ def test_the_puppet_world_s_configs_fit_each_other():
     assert size < 20_000_000  # 40 MB in float16
 
 
+@pytest.mark.slow
 def test_a_step_of_the_autoencoder(folders):
     clips = PuppetClips(seeds=(0, 2), frames=9, spacing="consecutive", span=20, size=(32, 32))
     task = VideoVAETask(VAE, clips, clips, crop=16)

@@ -112,6 +112,7 @@ def test_progress_reports_do_not_change_the_result():
         assert np.abs(pictures).max() <= 1
 
 
+@pytest.mark.slow
 def test_both_branches_at_once_equal_two_calls():
     config, params = tiny(sizes=FLAT)
     _, motion = inputs()

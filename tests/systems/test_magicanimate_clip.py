@@ -45,6 +45,7 @@ def with_clip(image=False):
     return dataclasses.replace(config, image_encoder=CLIP), params | {"image_encoder": clip}
 
 
+@pytest.mark.slow
 def test_the_embedding_stands_in_place_of_the_text_written_out():
     config, params = with_clip()
     rng = np.random.default_rng(0)

@@ -53,6 +53,7 @@ def task(start, **changes):
     )
 
 
+@pytest.mark.slow
 def test_estimates_decoded_are_the_frames_that_the_system_animates(start):
     system = systems.load("magicanimate", start)
     index = 1

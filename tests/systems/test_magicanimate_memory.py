@@ -25,6 +25,7 @@ def run(config, params, **memory):
     return np.asarray(animate(params, config, *inputs(), key=key, sampling=sampling, memory=Memory(**memory)))
 
 
+@pytest.mark.slow
 def test_guidance_in_turn_and_tiles_give_the_same_frames():
     config, params = tiny(sizes=FLAT)
     expected = run(config, params)

@@ -120,6 +120,7 @@ def test_true_latents_teach_the_decoder_alone(start, sampled):
     assert [bool(jnp.any(gradient[path] != 0)) for path in paths] == [False, True]
 
 
+@pytest.mark.slow
 def test_training_writes_whole_weights_with_what_does_not_learn_as_it_was(start, tmp_path):
     one, few = task(start, adversarial=0.5), "^(?!.*conv_(in|out))"
     schedule = {"hold": few, "steps": 2, "batch_size": 4, "sheet_every": 2, "save_every": 0, "threads": 0}

@@ -40,7 +40,9 @@ def loss_and_gradients(stage, data, key):
     return compiled(stage)(*partition(tiny(image=stage == 1).params, TRAINABLE[stage]), data, key)
 
 
-@pytest.mark.parametrize("stage", [1, 2], ids=["stage 1, Eq. 5", "stage 2, Eq. 6"])
+@pytest.mark.parametrize(
+    "stage", [pytest.param(1, id="stage 1, Eq. 5", marks=pytest.mark.slow), pytest.param(2, id="stage 2, Eq. 6")]
+)
 def test_loss_is_the_equation_written_out(stage):
     config, params = tiny(image=stage == 1)
     data, key = batch(FRAMES[stage]), jax.random.key(4)

@@ -129,7 +129,14 @@ def batch_of(stage):
     return batch(3 if stage == 3 else 1, *STAGES[stage])
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3], ids=["Eq. 4", "Eq. 5", "Eq. 5 on videos"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param(1, id="Eq. 4"),
+        pytest.param(2, id="Eq. 5", marks=pytest.mark.slow),
+        pytest.param(3, id="Eq. 5 on videos"),
+    ],
+)
 def test_loss_is_the_equation_written_out(stage):
     config, params = model_of(stage)
     data, key = batch_of(stage), jax.random.key(4)

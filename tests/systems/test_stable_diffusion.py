@@ -82,6 +82,9 @@ def test_ten_steps_are_diffusers_pipeline(kind, tmp_path):
     assert sd.oracle.relative_error(made, theirs) < 1e-3
 
 
+@pytest.mark.parametrize(
+    "system", [IMAGE, pytest.param(VIDEO, marks=pytest.mark.slow)], ids=["image", "video"], indirect=True
+)
 def test_every_way_to_save_memory_gives_the_same_pixels(system):
     expected = run(system)
     every = [

@@ -210,6 +210,7 @@ def test_the_gradient_is_the_embedding_s_alone(setting, source):
     chex.assert_shape(ours(setting, source.embeddings[:, 0], setting.poses[1:]).embeddings, (STEPS, FRAMES, 5, 24))
 
 
+@pytest.mark.slow
 def test_what_the_gradient_keeps_is_a_choice(setting):
     """And the gradient is the same; in bfloat16 too it is of a float32 embedding."""
     x, text = (jnp.broadcast_to(a, (1, *a.shape)) for a in (setting.z0[None], setting.text))
