@@ -49,6 +49,32 @@ def conv3x3(x: Images, kernel: Kernel, strides, padding, **options) -> Float[Arr
     return plain(x, kernel)
 
 
+def conv_by_taps(
+    x: Float[Array, "batch frames height width channels"],
+    kernel: Float[Array, "taps side side channels features"],
+    stride: int = 1,
+) -> Float[Array, "batch later height width features"]:
+    """Convolution over `taps` frames, `stride` apart and without padding, and over space with zeros around.
+
+    On a CPU one convolution over space for each tap, for which there are quicker ways than XLA's.
+    """
+    taps, side = kernel.shape[:2]
+    around = [(side // 2, side // 2)] * 2
+    if not on_cpu(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (stride, 1, 1), [(0, 0), *around], dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
+        )
+    batch, frames = x.shape[0], x.shape[1] - taps + 1
+    convolve = {1: conv1x1, 3: conv3x3}[side]
+    plane = jax.lax.conv_dimension_numbers((1, 1, 1, 1), (1, 1, 1, 1), ("NHWC", "HWIO", "NHWC"))
+
+    def tap(i: int) -> Array:
+        images = rearrange(x[:, i : i + frames : stride], "b f h w c -> (b f) h w c")
+        return convolve(images, kernel[i], (1, 1), around, dimension_numbers=plane)
+
+    return rearrange(sum(map(tap, range(1, taps)), tap(0)), "(b f) h w c -> b f h w c", b=batch)
+
+
 def doubled_conv3x3(
     x: Images, kernel: Kernel, strides, padding, **options
 ) -> Float[Array, "batch rows columns features"]:

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from einops import repeat
 
 from jaxanim.cpu import prepare_cpu
-from jaxanim.models.cogvideox.causal import conv3x3x3
-from jaxanim.nn.conv import by_patches, conv1x1, doubled_conv3x3
+from jaxanim.nn.conv import by_patches, conv1x1, conv_by_taps, doubled_conv3x3
 from jaxanim.nn.winograd import winograd
 from tests.bench.measure import compiled
 
@@ -54,7 +53,7 @@ WAYS = {
     }),
     "3x3x3": (VOLUMES, {
         "xla": volume,
-        "three of 3x3": lambda x, kernel: conv3x3x3(x, kernel, (1, 1, 1), ((0, 0), (1, 1), (1, 1))),
+        "three of 3x3": conv_by_taps,
     }),
     "doubled 3x3": (DOUBLED, {
         "xla": lambda x, kernel: plain(repeat(x, "b h w c -> b (h 2) (w 2) c"), kernel),

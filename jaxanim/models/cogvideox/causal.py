@@ -2,15 +2,12 @@
 carry, [batch, 2, height, width, channels] for each convolution."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-from einops import rearrange
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxanim.nn.conv import conv3x3
+from jaxanim.nn.conv import conv_by_taps
 from jaxanim.nn.layers import Conv, Module
-from jaxanim.nn.matmul import on_cpu
 
 Frames = Float[Array, "batch frames height width channels"]
 Past = tuple[Float[Array, "_batch _history _height _width _channels"], ...]
@@ -50,27 +47,14 @@ class CausalConv(Module):
     @nn.compact
     def __call__(self, x: Frames, history: History) -> Float[Array, "batch frames height width features"]:
         conv = Conv(
-            self.features, (3, 3, 3), padding=((0, 0), (1, 1), (1, 1)), conv_general_dilated=conv3x3x3, name="conv",
+            self.features, (3, 3, 3), padding=((0, 0), (1, 1), (1, 1)), conv_general_dilated=by_taps, name="conv",
             dtype=self.dtype, param_dtype=self.param_dtype,
         )  # fmt: skip
         return conv(history.join(x, 2))
 
 
-def conv3x3x3(
+def by_taps(
     x: Frames, kernel: Float[Array, "3 3 3 channels features"], strides, padding, **options
 ) -> Float[Array, "batch later rows columns features"]:
-    """3x3x3 convolution without padding in time.
-
-    On a CPU as 3x3 convolutions, one for each of the three frames, for which there are quicker ways than XLA's
-    (`jaxanim.nn.conv`).
-    """
-    if not on_cpu(x, kernel):
-        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
-    frames, batch = x.shape[1] - 2, x.shape[0]
-    plane = jax.lax.conv_dimension_numbers((1, 1, 1, 1), (1, 1, 1, 1), ("NHWC", "HWIO", "NHWC"))
-
-    def tap(i: int) -> Array:
-        images = rearrange(x[:, i : i + frames], "b f h w c -> (b f) h w c")
-        return conv3x3(images, kernel[i], strides[1:], list(padding[1:]), dimension_numbers=plane)
-
-    return rearrange(tap(0) + tap(1) + tap(2), "(b f) h w c -> b f h w c", b=batch)
+    """`conv_by_taps` as `nn.Conv` calls it."""
+    return conv_by_taps(x, kernel)

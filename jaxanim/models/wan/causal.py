@@ -9,11 +9,11 @@ are the whole's.
 import jax.numpy as jnp
 from einops import rearrange, reduce, repeat
 from flax import linen as nn
-from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxanim.mesh import constrain_batch
+from jaxanim.nn.conv import conv_by_taps
 from jaxanim.nn.layers import Module
 from jaxanim.nn.matmul import matmul
 
@@ -61,7 +61,7 @@ class CausalConv(Module):
         # There may be nothing to convolve yet.
         enough = whole.shape[1] >= taps
         nothing = (x.shape[0], 0, *x.shape[2:4], self.features)
-        y = time_taps(whole, kernel, self.stride) + bias if enough else jnp.zeros(nothing, self.dtype)
+        y = conv_by_taps(whole, kernel, self.stride) + bias if enough else jnp.zeros(nothing, self.dtype)
         if first:
             y = jnp.concatenate([x[:, :1], y], axis=1)
         return y, whole[:, whole.shape[1] - (taps - self.stride) :]
@@ -85,16 +85,6 @@ def _kernel(layer: CausalConv | PointConv, size: tuple[int, int, int], channels:
     kernel = layer.param("kernel", nn.initializers.lecun_normal(), shape, layer.param_dtype)
     bias = layer.param("bias", nn.initializers.zeros, (layer.features,), layer.param_dtype)
     return kernel.astype(layer.dtype), bias.astype(layer.dtype)
-
-
-def time_taps(
-    x: Piece, kernel: Float[Array, "taps rows columns channels features"], stride: int = 1
-) -> Float[Array, "batch f height width features"]:
-    """Convolution over time without padding, over space with zeros around."""
-    around = [(0, 0), *((size // 2, size // 2) for size in kernel.shape[1:3])]
-    return lax.conv_general_dilated(
-        x, kernel, (stride, 1, 1), around, dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
-    )
 
 
 class PixelNorm(Module):
