@@ -12,11 +12,12 @@ COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
 INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<type>.*?) (?P<operation>[a-z][\w\-]*)\(")
 CALLED = re.compile(r"(?:calls|to_apply|body|branch_computations|called_computations)=(\{[^}]*\}|%?[\w.\-]+)")
 CONDITION = re.compile(r"condition=%?([\w.\-]+)")
-CONSTANT = re.compile(r"s32\[\]\S* constant\((\d+)\)")
+CONSTANT = re.compile(r"[su]32\[\]\S* constant\((\d+)\)")
+OPERANDS = re.compile(r" (?:add|compare|tuple|get-tuple-element)\(([^()]*)\)(?:, index=(\d+))?")
 CHANNEL = re.compile(r"channel_id=(\d+)")
 SHAPE = re.compile(r"([a-z]+)(\d*)\w*\[([\d,]*)\]")
 LISTED = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\])")
-NAMED = re.compile(r"replica_groups=mesh\[(.*?)\] ?\{(.*?)\}")
+NAMED = re.compile(r"replica_groups=mesh\[(.*?)\][^{}]*\{(.*?)\}")
 
 
 class Traffic(NamedTuple):
@@ -36,6 +37,42 @@ class _Found(NamedTuple):
     turns: int
 
 
+class _Loop(NamedTuple):
+    """What a computation says of a loop whose condition or body it is; instructions by name.
+
+    constants: integers. operands: of additions, comparisons and tuples, the last of all as "ROOT". places: which
+    part of its parameter an instruction takes.
+    """
+
+    constants: dict[str, int]
+    operands: dict[str, list[str]]
+    places: dict[str, int]
+
+    def read(self, name: str, line: str) -> None:
+        """Takes in an instruction."""
+        if constant := CONSTANT.search(line):
+            self.constants[name] = int(constant[1])
+        elif found := OPERANDS.search(line):
+            names = re.findall(r"%([\w.\-]+)", found[1])
+            self.operands[name] = names
+            if found[2]:
+                self.places[name] = int(found[2])
+            if line.lstrip().startswith("ROOT"):
+                self.operands["ROOT"] = names
+
+
+def _turns(condition: _Loop, body: _Loop) -> int:
+    """How often a loop is gone through that counts up from 0 to the constant that its condition compares with."""
+    limit = max(condition.constants.values(), default=1)
+    compared = [condition.places[name] for name in condition.operands.get("ROOT", ()) if name in condition.places]
+    after = body.operands.get("ROOT", ())
+    if not compared or len(after) <= compared[0]:
+        return limit
+    added = body.operands.get(after[compared[0]], ())
+    steps = [body.constants[name] for name in added if name in body.constants]
+    return math.ceil(limit / max(steps, default=1))
+
+
 def traffic(text: str) -> Traffic:
     """The collectives of an optimised HLO module, as `compiled.as_text()` has it; a loop's counted for each turn.
 
@@ -44,16 +81,15 @@ def traffic(text: str) -> Traffic:
     """
     own: dict[str, dict[str, _Found]] = {}
     called: dict[str, list[tuple[str, str | None]]] = {}
-    limits: dict[str, int] = {}
+    loops: dict[str, _Loop] = {}
     entry, name = "", ""
     for line in text.splitlines():
         if start := COMPUTATION.match(line):
             name = start[2]
-            own[name], called[name] = {}, []
+            own[name], called[name], loops[name] = {}, [], _Loop({}, {}, {})
             entry = name if start[1] else entry
         elif name and (instruction := INSTRUCTION.match(line)):
-            if constant := CONSTANT.search(line):
-                limits[name] = max(limits.get(name, 1), int(constant[1]))
+            loops[name].read(instruction["name"], line)
             kind = instruction["operation"].removesuffix("-start")
             if kind in KINDS:
                 channel = CHANNEL.search(line)
@@ -71,8 +107,7 @@ def traffic(text: str) -> Traffic:
         if name not in totals:
             totals[name] = dict(own.get(name, {}))
             for inner, condition in called.get(name, ()):
-                # A loop counts up to the constant that its condition compares with.
-                turns = limits.get(condition, 1) if condition else 1
+                turns = _turns(loops[condition], loops[inner]) if condition else 1
                 for key, found in total(inner).items():
                     more = found._replace(turns=found.turns * turns)
                     if key not in totals[name] or totals[name][key].turns < more.turns:

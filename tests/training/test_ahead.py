@@ -44,9 +44,28 @@ HLO = """HloModule jit_step, entry_computation_layout={()->f32[]}
   %all-reduce.3 = (f32[8]{0}, f32[2,2]{1,0}) all-reduce(%p, %q), channel_id=8, replica_groups={{0,1},{2,3}}, to_apply=%sum
 }
 
+%until_16 (p: (f32[8], u32[])) -> pred[] {
+  %constant.16 = u32[]{:T(128)} constant(16)
+  %n = u32[] get-tuple-element(%p), index=1
+  ROOT %less = pred[] compare(%n, %constant.16), direction=LT
+}
+
+%two_at_once (p: (f32[8], u32[])) -> (f32[8], u32[]) {
+  %constant.31 = u32[]{:T(128)} constant(31)
+  %constant.2 = u32[]{:T(128)} constant(2)
+  %count = u32[] get-tuple-element(%p), index=1
+  %mine = u32[] add(%count, %constant.31)
+  %shard = f32[8]{0} get-tuple-element(%p), index=0
+  %one = f32[8]{0} collective-permute(%shard), channel_id=11, source_target_pairs={{0,1}}
+  %two = f32[8]{0} collective-permute(%one), channel_id=12, source_target_pairs={{0,1}}
+  %next = u32[] add(%count, %constant.2)
+  ROOT %both = (f32[8], u32[]) tuple(%two, %next)
+}
+
 ENTRY %main (p: f32[8]) -> f32[] {
   %while.1 = (s32[], f32[8]) while(%p), condition=%condition, body=%body
-  %reduce-scatter.2 = f32[8]{0} reduce-scatter(%q), channel_id=9, replica_groups=mesh['a'=2,'b'=4] {'b'}, to_apply=%sum
+  %reduce-scatter.2 = f32[8]{0} reduce-scatter(%q), channel_id=9, replica_groups=mesh['a'=2,'b'=4], device_ids=([4,2]T(1,0)) {'b'}, to_apply=%sum
+  %while.2 = (f32[8], u32[]) while(%p), condition=%until_16, body=%two_at_once
   %permute = (f32[8]{0}, f32[8]{0}, u32[], u32[]) collective-permute-start(%q), channel_id=10, source_target_pairs={{0,1}}
   %done = f32[8]{0} collective-permute-done(%permute)
 }
@@ -55,11 +74,11 @@ ENTRY %main (p: f32[8]) -> f32[] {
 
 def test_collectives_are_counted_for_each_turn_and_their_steps_once():
     found = traffic(HLO)
-    assert found.calls == {"all-gather": 30, "all-reduce": 30, "collective-permute": 1, "reduce-scatter": 1}
+    assert found.calls == {"all-gather": 30, "all-reduce": 30, "collective-permute": 17, "reduce-scatter": 1}
     assert found.bytes == {
         "all-gather": 30 * 16 * 16 * 2 * 3 // 4,
         "all-reduce": 30 * 2 * (8 * 4 + 4 * 4) // 2,
-        "collective-permute": 32,
+        "collective-permute": 17 * 32,
         "reduce-scatter": 32 * 3,
     }
 
