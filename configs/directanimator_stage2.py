@@ -2,7 +2,7 @@
 
   python -m train.run configs/directanimator_stage2.py
 
-Not trained yet: no time and no result stand here before it is.
+Trained for `steps=200 batch_size=8 ema_decay=0.98` alone, with and without Same2X: see docs/directanimator.md.
 """
 
 from configs.directanimator_models import DEPTH, DIRECTANIMATOR, PAIRS

@@ -12,6 +12,6 @@ config = Evaluation(
     system="magicanimate",
     weights="weights/magicanimate",
     size=(128, 128),
-    frames=17,
+    frames=9,
     styles=("turn", "crouch", "jump"),
 )
