@@ -48,7 +48,7 @@ def trained(tmp_path_factory):
         save_weights(folder / "vae", {"vae": (CONFIG.vae, vae)}, system="vae")
         train(Experiment("base", base(folder), hold=f"{HELD}|^text_encoder/", **SHEETS), folder / "base")
         one = stage(folder, 1, folder / "base" / "weights")
-        train(Experiment("one", one, hold=HELD, **SCHEDULE), folder / "one")
+        train(Experiment("one", one, hold=HELD, **SHEETS), folder / "one")
         two = stage(folder, 2, folder / "one" / "weights", tau1=0.0, tau2=0.0)
         train(Experiment("two", two, hold=HELD, **SHEETS), folder / "two")
         yield folder
@@ -82,8 +82,8 @@ def test_each_stage_changes_what_it_trains_and_nothing_else(trained):
     chex.assert_trees_all_equal(two["unet"]["mid_block"], one["unet"]["mid_block"])
 
 
-@pytest.mark.parametrize(("name", "rows"), [("base", 1), ("two", 9)])
-def test_the_base_and_the_last_stage_draw_what_they_can_do(trained, name, rows):
+@pytest.mark.parametrize(("name", "rows"), [("base", 1), ("one", 9), ("two", 9)])
+def test_each_stage_draws_what_it_can_do(trained, name, rows):
     sheet = read_image(trained / name / "sheets" / "0000002.png")
     assert sheet.shape[0] >= 32 * rows
     assert sheet.std() > 0

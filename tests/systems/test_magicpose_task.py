@@ -69,7 +69,7 @@ def trained(world):
     schedule, sheets = SCHEDULE | {"hold": HELD}, SHEETS | {"hold": HELD}
     control = train(Experiment("zero", stage(world, 0), **schedule), world / "zero")
     assert control.stopped == "finished"
-    train(Experiment("one", stage(world, 1), **schedule), world / "one")
+    train(Experiment("one", stage(world, 1), **sheets), world / "one")
     two = stage(world, 2, start=weights(world, "one"), controlnet=weights(world, "zero"))
     train(Experiment("two", two, **schedule), world / "two")
     three = stage(world, 3, start=weights(world, "two"), clips=CLIPS, targets=1)
@@ -110,8 +110,9 @@ def test_each_stage_changes_what_it_trains_and_nothing_else(trained):
     assert np.any(three["motion"]["up_blocks_0"]["motion_modules_0"]["proj_out"]["kernel"])
 
 
-def test_the_last_stage_draws_what_it_can_do(trained):
-    sheet = read_image(trained / "three" / "sheets" / "0000002.png")
+@pytest.mark.parametrize("name", ["one", "three"])
+def test_a_stage_draws_what_it_can_do_without_poses_and_with_them(trained, name):
+    sheet = read_image(trained / name / "sheets" / "0000002.png")
     assert sheet.shape[0] >= 12 * 32
     assert sheet.std() > 0
 
