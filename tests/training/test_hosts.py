@@ -15,8 +15,10 @@ import pytest
 from jaxanim.training import log
 
 TOY = "tests/training/toy.py"
-# Two devices in all, whoever holds them, so that sums are of the same two parts.
-FIELDS = ["steps=24", "batch_size=8", "save_every=4", "log_every=1", "sheet_every=0", "validate_every=0"]
+# Two devices in all, whoever holds them, so that sums are of the same two parts; a constant rate, which is the same
+# whatever the number of steps.
+FIELDS = ["steps=24", "schedule=constant", "batch_size=8", "save_every=4", "log_every=1", "sheet_every=0",
+          "validate_every=0"]  # fmt: skip
 
 
 def start(workdir, processes=1, *fields):
@@ -96,7 +98,7 @@ def test_a_signal_to_one_process_saves_and_ends_both(tmp_path):
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_both_with_a_saved_state(tmp_path):
-    outputs = ended(start(tmp_path, 2, "task.explode_at=150", "log_every=5"), [1, 1])
+    outputs = ended(start(tmp_path, 2, "steps=100", "task.explode_at=150", "log_every=5"), [1, 1])
     keys = json.loads((tmp_path / "diverged.json").read_text())
     assert f"at step {keys['step']}; the state before it is checkpoint {keys['step'] - 1}" in outputs[0]
     assert (tmp_path / "checkpoints" / str(keys["step"] - 1)).is_dir()
