@@ -18,12 +18,12 @@ VIDEO_AXES = 4
 """So many axes has an array whose second are frames: [rows, frames, height, width], or with channels."""
 
 
-def tracing_on(mesh: Mesh | AbstractMesh) -> contextlib.AbstractContextManager:
+def tracing_on(mesh: Mesh | AbstractMesh | None) -> contextlib.AbstractContextManager:
     """A context in which what is traced is meant for `mesh`, also inside `jax.jit` and ahead of time.
 
-    A mesh of one device changes nothing.
+    None, or a mesh of one device, changes nothing.
     """
-    if mesh.size == 1:
+    if mesh is None or mesh.size == 1:
         return contextlib.nullcontext()
     return jax.sharding.use_abstract_mesh(mesh if isinstance(mesh, AbstractMesh) else mesh.abstract_mesh)
 
@@ -70,7 +70,7 @@ def constrain_batch(x: Array, frames: bool = True) -> Array:
     Parameters are cut along their channels; left to choose, the compiler may cut what meets them likewise, and rows
     no longer.
     """
-    mesh = current_mesh()
+    mesh = _laying(x)
     if mesh is None:
         return x
     return jax.lax.with_sharding_constraint(x, batch_cut(x.shape, mesh, frames))
@@ -79,7 +79,7 @@ def constrain_batch(x: Array, frames: bool = True) -> Array:
 def constrain_tokens(x: Array) -> Array:
     """[rows, ..., tokens, channels] laid out over the mesh: rows over "data" and "fsdp", tokens over "context"
     where it divides them (`even_tokens`), channels whole."""
-    mesh = current_mesh()
+    mesh = _laying(x)
     if mesh is None:
         return x
     rows, context = dividing(x.shape[0], BATCH, mesh), dividing(x.shape[-2], ("context",), mesh)
@@ -91,11 +91,16 @@ def constrain_tokens(x: Array) -> Array:
 
 def gather_tokens(x: Array) -> Array:
     """[rows, tokens, heads, head_dim] with all tokens on every device: keys and values."""
-    mesh = current_mesh()
+    mesh = _laying(x)
     if mesh is None:
         return x
     rows, heads = dividing(x.shape[0], BATCH, mesh), dividing(x.shape[2], ("tensor",), mesh)
     return jax.lax.with_sharding_constraint(x, PartitionSpec(rows or None, None, heads or None, None))
+
+
+def _laying(x: Array) -> AbstractMesh | None:
+    """The mesh to lay `x` out on; None also for an array that is there, computed outside any program."""
+    return current_mesh() if isinstance(x, jax.core.Tracer) else None
 
 
 def even_tokens(x: Array) -> Array:

@@ -20,9 +20,10 @@ from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet, finished, read_image, resize_and_crop, to_float
 from jaxanim.media.outputs import check_outputs
 from jaxanim.media.video import MAX_FPS, write_video
+from jaxanim.mesh import tracing_on
 from jaxanim.metrics import compare, summary, table
 from jaxanim.systems.base import Entry, InputFile, Memory, OutputFile, Report, choose
-from sample import inputs, looking, preparing
+from sample import devices, inputs, looking, preparing
 from sample.arguments import Parser, add_fields, add_memory_options, files, number, run, said, size, whole
 from sample.driving import add_needs, open_motion, read_driving
 
@@ -74,6 +75,7 @@ def parser(entry: Entry) -> Parser:
     preparing.add_options(options, masks=False)
     looking.add_options(options, entry.needs)
     add_memory_options(options)
+    devices.add_mesh(options)
     return options
 
 
@@ -96,6 +98,7 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
     options = parser(entry).parse_args(argv)
     if options.mask and not options.truth:
         raise InputError(f"--mask is {options.mask}, and serves only with --truth, which is missing")
+    mesh, laid = devices.spread(options.mesh, entry)
     weights = options.weights or REPOSITORY / "weights" / options.system
     given = ("reference", "motion", "base", "truth", "reference_motion", "reference_mask", "models")
     reads = {f"--{name.replace('_', '-')}": getattr(options, name, None) for name in given}
@@ -112,7 +115,7 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
     if entry.needs.still and options.reference_motion is None and still is None:
         still = preparing.find_still(options)
     frames = inputs.check_frames(options.frames, motion.frames, "--motion", options.motion)
-    system = systems.load(options.system, weights, options.base, dtype=options.dtype)
+    system = systems.load(options.system, weights, options.base, dtype=options.dtype, **laid)
     inputs.check_windows(options.window, options.overlap, system.defaults)
     frames = inputs.fit_frames(options.frames, frames, system.grid)
     shape = inputs.choose_size(options.size, reference.shape[:2], system.grid.side, system.defaults)
@@ -138,7 +141,7 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
     }
     sampling, own, memory = choose(entry, system.defaults, own | chosen)
     started = time.perf_counter()
-    with tqdm(desc="denoising", unit="step", total=chosen["steps"]) as bar:
+    with tracing_on(mesh), tqdm(desc="denoising", unit="step", total=chosen["steps"]) as bar:
         result = system.animate(
             to_float(reference),
             driving,

@@ -1,6 +1,5 @@
 """What changes during training, and the step that changes it."""
 
-import contextlib
 from collections.abc import Callable
 
 import jax
@@ -113,7 +112,7 @@ def step_function(
         return jax.tree.map(lambda x: x / parts, total)
 
     def step(state: State, frozen: FlatParams, batch: Batch) -> tuple[State, Metrics]:
-        with contextlib.nullcontext() if mesh is None else tracing_on(mesh):
+        with tracing_on(mesh):
             return on_mesh(state, frozen, batch)
 
     def on_mesh(state: State, frozen: FlatParams, batch: Batch) -> tuple[State, Metrics]:

@@ -20,11 +20,9 @@ from tests.systems.test_directanimator_training import CONFIG, VAE
 FINE = {"crf": 0, "pixel_format": "yuv444p"}
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def write_world(root, guidance=1.0):
     """Weights, and a puppet's folder with masks and boxes beside the video, and a bare one without."""
-    root = tmp_path_factory.mktemp("program")
-    defaults = Sampling(size=(32, 32), steps=1, guidance=1.0, window=9, overlap=0)
+    defaults = Sampling(size=(32, 32), steps=1, guidance=guidance, window=9, overlap=0)
     config = Config(CONFIG.transformer, VAE, CONFIG.cues, defaults=defaults)
     rng = np.random.default_rng(0)
     params = {
@@ -40,6 +38,11 @@ def world(tmp_path_factory):
     write_video(root / "bare" / "motion.mp4", clip.frames, **FINE)
     write_png(root / "bare" / "reference.png", clip.reference)
     return root
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return write_world(tmp_path_factory.mktemp("program"))
 
 
 @pytest.fixture

@@ -27,7 +27,11 @@ from tests.systems.tiny_poseanything import CONFIG, TOKENIZER, tiny
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    root = tmp_path_factory.mktemp("program")
+    return write_world(tmp_path_factory.mktemp("program"))
+
+
+def write_world(root):
+    """Weights, and a puppet's folder."""
     save(
         tiny().params,
         dataclasses.replace(CONFIG, defaults=dataclasses.replace(CONFIG.defaults, steps=2)),
