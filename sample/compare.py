@@ -27,9 +27,9 @@ from jaxanim.metrics.clip import ClipImages
 from jaxanim.metrics.face import FaceNetwork, cosine, load_face_network
 from jaxanim.metrics.features import Features, fid, fid_vid, fvd
 from jaxanim.metrics.frechet import frechet_distance
-from jaxanim.metrics.image import psnr, ssim
+from jaxanim.metrics.image import l1, psnr, ssim
 from jaxanim.metrics.lpips import lpips
-from jaxanim.metrics.motion import aed, akd, flc, frame_consistency, l1, mkr, plc, similarity, warping_error
+from jaxanim.metrics.motion import aed, akd, flc, frame_consistency, mkr, plc, similarity, warping_error
 from jaxanim.metrics.onnx_features import OnnxFeatures
 from jaxanim.metrics.video import align, number, temporal_error
 from sample.arguments import Parser, size

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of images, computed in float64 on the host.
+"""PSNR, SSIM and L1 of images, computed in float64 on the host.
 
 Pixels are uint8, or float in [-1, 1]; both are brought to [0, 255] first, so the two may be mixed.
 """
@@ -39,6 +39,14 @@ def psnr(
     area = inside.sum((-2, -1))
     with np.errstate(divide="ignore", invalid="ignore"):
         return 10 * np.log10(PEAK**2 / ((error * inside).sum((-2, -1)) / area))
+
+
+def l1(
+    result: Num[np.ndarray, "*frames height width channels"],
+    truth: Num[np.ndarray, "*frames height width channels"],
+) -> Float64[np.ndarray, "*frames"]:
+    """Mean absolute difference of each image, of pixels in [0, 1]."""
+    return np.abs(levels(result) - levels(truth)).mean((-3, -2, -1)) / PEAK
 
 
 def marked(mask: Shaped[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:

@@ -2,21 +2,11 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Num, UInt8
-
-from jaxanim.metrics.image import levels
+from jaxtyping import Bool, Float, UInt8
 
 Points = Float[np.ndarray, "frames points 3"]
 Embeddings = Float[np.ndarray, "frames length"]
 Video = UInt8[np.ndarray, "frames height width 3"]
-
-
-def l1(
-    result: Num[np.ndarray, "*frames height width channels"],
-    truth: Num[np.ndarray, "*frames height width channels"],
-) -> Float[np.ndarray, "*frames"]:
-    """Mean absolute difference of each image, of pixels in [0, 1]."""
-    return np.abs(levels(result) - levels(truth)).mean((-3, -2, -1)) / 255
 
 
 def akd(result: Points, truth: Points) -> float:

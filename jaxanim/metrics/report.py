@@ -24,6 +24,8 @@ COLUMNS = {
 }
 # Shown where there is any of it.
 FURTHER_COLUMNS = {
+    "L1": lambda row: row.get("l1"),
+    "(static)       ": lambda row: row.get("l1_static"),
     "background": lambda row: row.get("psnr_background"),
     "(static)      ": lambda row: row.get("psnr_background_static"),
     "driver": lambda row: row.get("psnr_subject_driver"),
@@ -51,10 +53,10 @@ the result from another identity's reference; gain, margin: subject minus static
 frame, ssim: of the whole frame, s-ssim: of the reference repeated; temporal, still: error of the change between
 frames (levels of 255), of the result and of the reference repeated"""
 FURTHER_LEGEND = """
-background: PSNR outside the true body mask, (static): of the reference repeated; driver: PSNR of the result against
-another identity that drives it, where the true body is: a copy of its driver has more there than in subject; PLC:
-distance of body landmarks from the truth over the person's height (see jaxanim.metrics.landmarks); FIS, FTS, FLC:
-see jaxanim.metrics.face"""
+L1: of the whole frame, of pixels in [0, 1]; background: PSNR outside the true body mask; (static): each of the
+reference repeated; driver: PSNR of the result against another identity that drives it, where the true body is: a
+copy of its driver has more there than in subject; PLC: distance of body landmarks from the truth over the person's
+height (see jaxanim.metrics.landmarks); FIS, FTS, FLC: see jaxanim.metrics.face"""
 FACE_LEGEND = """
 face-cos: cosine similarity of the result's and the true face's embedding; mouth, eyes, head: how far what the
 face does, read from the result, is from the truth (see jaxanim.metrics.face; smaller is better); (static): the

@@ -9,7 +9,7 @@ import numpy as np
 from einops import repeat
 from jaxtyping import Float64, Num, Shaped
 
-from jaxanim.metrics.image import levels, marked, psnr, ssim
+from jaxanim.metrics.image import l1, levels, marked, psnr, ssim
 
 
 def temporal_error(
@@ -42,7 +42,7 @@ def compare(
       mask: the true body mask; without it neither the subject nor the background is measured by itself.
 
     Returns:
-      `psnr`, `ssim` and, with a mask, `psnr_subject` inside and `psnr_background` outside it, each [frames];
+      `psnr`, `ssim`, `l1` and, with a mask, `psnr_subject` inside and `psnr_background` outside it, each [frames];
       `temporal_error` [frames - 1]; and each with `_static` behind its name, of the reference repeated.
     """
     static = static_video(reference, len(truth))
@@ -50,6 +50,7 @@ def compare(
     for suffix, video in (("", result), ("_static", static)):
         scores[f"psnr{suffix}"] = psnr(video, truth)
         scores[f"ssim{suffix}"] = ssim(video, truth)
+        scores[f"l1{suffix}"] = l1(video, truth)
         if mask is not None:
             scores[f"psnr_subject{suffix}"] = psnr(video, truth, mask)
             scores[f"psnr_background{suffix}"] = psnr(video, truth, ~marked(mask))

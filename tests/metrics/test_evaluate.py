@@ -106,7 +106,7 @@ def test_mean_takes_the_numbers_there_are():
 def test_table_and_sheet(tmp_path):
     results = evaluate_cases(halfway, {f"walk/{i}": lambda i=i: make_case(i) for i in range(5)}, tmp_path, {})
     lines = results_table(results | {"mean": mean(results.values())}, "case").splitlines()
-    titles = [*COLUMNS, "background", "(static)"]
+    titles = [*COLUMNS, "L1", "(static)", "background", "(static)"]
     assert lines[0].split() == ["case", *titles]
     assert [line.split()[0] for line in lines[1:]] == [*results, "mean"]
     cells = dict(zip(titles, map(float, lines[1].split()[1:]), strict=True))

@@ -7,7 +7,8 @@ from scipy import linalg
 
 from jaxanim.errors import InputError
 from jaxanim.metrics.frechet import frechet_distance
-from jaxanim.metrics.motion import aed, akd, frame_consistency, l1, mkr, similarity, warping_error
+from jaxanim.metrics.image import l1
+from jaxanim.metrics.motion import aed, akd, frame_consistency, mkr, similarity, warping_error
 
 
 @pytest.fixture
