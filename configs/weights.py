@@ -2,14 +2,15 @@
 
   make weights          # python -m train.weights: stopped at any moment, the same command goes on where it was
 
-Some 14 hours on two shared cores. The results of the last runs are what weights/ holds: `weights/magicanimate` is
+Some 20 hours on two shared cores. The results of the last runs are what weights/ holds: `weights/magicanimate` is
 runs/pixels_2/weights, `weights/magicpose` is made of runs/magicpose_stage2 by `train.parts`, `weights/base` has
-the UNet of runs/base, `weights/face` is runs/face/weights, and `weights/poseanimate` is the base that
-runs/poseanimate_base leaves, with its ControlNet.
+the UNet of runs/base, `weights/face` is runs/face/weights, `weights/poseanimate` is the base that
+runs/poseanimate_base leaves, with its ControlNet, and `weights/poseanything` is runs/poseanything_stage3/weights.
 
 What is rebuilt is not what ships to the bit. The base and the first runs of stage 1 were trained in pieces: the
 base by an unweighted loss for its first 1700 steps, the first run of stage 1 on the base of that moment, and the
-autoencoder was stopped at step 2442.
+autoencoder was stopped at step 2442. PoseAnything's autoencoder learnt on a GPU, and its stage 2 in four pieces,
+of which the first three aimed at 400, 1500 and 5000 steps.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ WITH_UNET = (
     "learning_rate=5e-4",
     "steps=900",
 )
+SMALL = ("batch_size=8", "sheet_every=0")
 SHARPENED = ("task.start.folder=runs/fifth_decoder/weights", "task.true_share=0.15", "clip_norm=0")
 
 
@@ -100,4 +102,12 @@ RUNS = (
     Run("poseanimate_base", "poseanimate_base", (
         "task.base=runs/base/weights", "task.controlnet=runs/magicpose_stage2/weights",
     )),
+    # PoseAnything: an autoencoder of videos, and the three stages.
+    Run("poseanything_vae_short", "poseanything_vae", (
+        "task.start=None", "task.frames=9", "batch_size=8", "learning_rate=2e-3", "steps=3000",
+    )),
+    Run("poseanything_vae", "poseanything_vae"),
+    Run("poseanything_stage1", "poseanything_stage1", ("steps=100", "warmup=20", "ema_decay=0.99", *SMALL)),
+    Run("poseanything_stage2", "poseanything_stage2", ("steps=3000", "warmup=30", "ema_decay=0.99", *SMALL)),
+    Run("poseanything_stage3", "poseanything_stage3", ("steps=200", "warmup=20", "ema_decay=0.98", *SMALL)),
 )  # fmt: skip
