@@ -3,6 +3,8 @@
   python -m train.run configs/poseanything_stage1.py
 
 The text encoder, which the paper takes from Wan, is small here and learns as well.
+
+Of what ships: `steps=100 batch_size=8 warmup=20 ema_decay=0.99`.
 """
 
 import dataclasses

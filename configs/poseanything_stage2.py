@@ -11,6 +11,8 @@ Table 4's other injections begin afresh, as the first of each did:
       task.model.rules.injection=width \\
       task.model.transformer.in_channels=16 task.model.transformer.part_attention=False
   python -m train.run configs/poseanything_stage2.py name=poseanything_channels task.start=None
+
+Of what ships: `steps=3000 batch_size=8 warmup=30 ema_decay=0.99`, loss 0.55 (mean of the last 50 steps).
 """
 
 from configs.poseanything_models import CLIPS, MODEL
