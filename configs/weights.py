@@ -2,10 +2,11 @@
 
   make weights          # python -m train.weights: stopped at any moment, the same command goes on where it was
 
-Some 20 hours on two shared cores. The results of the last runs are what weights/ holds: `weights/magicanimate` is
-runs/pixels_2/weights, `weights/magicpose` is made of runs/magicpose_stage2 by `train.parts`, `weights/base` has
-the UNet of runs/base, `weights/face` is runs/face/weights, `weights/poseanimate` is the base that
-runs/poseanimate_base leaves, with its ControlNet, and `weights/poseanything` is runs/poseanything_stage3/weights.
+Some 14 hours on two shared cores, and PoseAnything's, of which stage 2 took four. The results of the last runs are
+what weights/ holds: `weights/magicanimate` is runs/pixels_2/weights, `weights/magicpose` is made of
+runs/magicpose_stage2 by `train.parts`, `weights/base` has the UNet of runs/base, `weights/face` is
+runs/face/weights, `weights/poseanimate` is the base that runs/poseanimate_base leaves, with its ControlNet, and
+`weights/poseanything` is runs/poseanything_stage3/weights.
 
 What is rebuilt is not what ships to the bit. The base and the first runs of stage 1 were trained in pieces: the
 base by an unweighted loss for its first 1700 steps, the first run of stage 1 on the base of that moment, and the

@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 
+import jax
 from jax.sharding import Mesh
 
 from jaxanim.errors import InputError
@@ -39,11 +41,16 @@ def mesh_shape(text: str) -> MeshShape:
 def spread(shape: MeshShape | None, entry: Entry) -> tuple[Mesh | None, dict[str, Callable]]:
     """The mesh, and how weights are laid out on it, as options of `jaxanim.systems.base.load`.
 
-    Raises InputError for other devices than there are, and for a system that spreads its work itself.
+    Raises InputError for more devices than there are, and for a system that spreads its work itself.
     """
     if shape is None:
         return None, {}
     if "devices" in {field.name for field in dataclasses.fields(entry.module.Options)}:
         raise InputError(f"--mesh is of no use to {entry.title}, which spreads frames over --devices; leave it out")
-    mesh = make_mesh(shape)
+    asked, there = math.prod(dataclasses.astuple(shape)), jax.local_devices()
+    if asked > len(there):
+        raise InputError(
+            f"--mesh asks for {asked} devices, and this machine has {len(there)}: give {len(there)} or fewer"
+        )
+    mesh = make_mesh(shape, there[:asked])
     return mesh, {"sharding": parameter_sharding(mesh)}

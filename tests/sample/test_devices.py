@@ -78,11 +78,12 @@ def test_windows_and_frames_over_devices(tmp_path):
     write_clip(tmp_path / "puppet", puppet_clip(950_001, 26, (64, 64)))
     weights = Path(__file__).parents[2] / "weights"
     (tmp_path / "weights").symlink_to(weights / "magicanimate")
-    found = twice(tmp_path, "data=4,tensor=2", *moved("magicanimate", tmp_path, "densepose.mp4"), "--guidance", "2")
+    found = twice(tmp_path, "data=2,tensor=2", *moved("magicanimate", tmp_path, "densepose.mp4"), "--guidance", "2")
     assert found["codes"] == [0, 0]
     assert found["off"] <= 1, found
     assert found["spread"] > 5, found
     assert found["share"] < 0.8, found
+    assert found["on"] == 4, found  # of the eight that there are
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_windows_and_frames_over_devices(tmp_path):
         ("data=2,data=2", "is no mesh such as"),
         ("rows=2", "axes are data, fsdp, tensor, context"),
         ("data=0", "each of 1 or more devices"),
-        ("data=64", "does not cover"),
+        ("data=64,tensor=2", "--mesh asks for 128 devices, and this machine has"),
     ],
 )
 def test_a_mesh_that_is_none_is_refused(tmp_path, capsys, mesh, message):
