@@ -5,7 +5,7 @@
 A copy of the driver has more dB in the column "driver" than in "subject", the truth. Passed
 is 3 dB more in "subject".
 
-Not trained yet: no figure stands here before it is.
+docs/directanimator.md has the figures.
 """
 
 from jaxanim.metrics.evaluate import Evaluation

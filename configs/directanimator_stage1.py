@@ -2,7 +2,7 @@
 
   python -m train.run configs/directanimator_stage1.py
 
-Trained so far, 78 minutes: `steps=400 batch_size=8 ema_decay=0.98`, held-out loss 0.205, then `init_from` that with
+What ships, 78 minutes: `steps=400 batch_size=8 ema_decay=0.98`, held-out loss 0.205, then `init_from` that with
 `steps=2000 batch_size=16 warmup=20 ema_decay=0.99`, 0.047.
 """
 

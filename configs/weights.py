@@ -2,11 +2,12 @@
 
   make weights          # python -m train.weights: stopped at any moment, the same command goes on where it was
 
-Some 14 hours on two shared cores, and PoseAnything's, of which stage 2 took four. The results of the last runs are
-what weights/ holds: `weights/magicanimate` is runs/pixels_2/weights, `weights/magicpose` is made of
-runs/magicpose_stage2 by `train.parts`, `weights/base` has the UNet of runs/base, `weights/face` is
-runs/face/weights, `weights/poseanimate` is the base that runs/poseanimate_base leaves, with its ControlNet, and
-`weights/poseanything` is runs/poseanything_stage3/weights.
+Some 14 hours on two shared cores, and PoseAnything's, of which stage 2 took four, and DirectAnimator's three. The
+results of the last runs are what weights/ holds: `weights/magicanimate` is runs/pixels_2/weights,
+`weights/magicpose` is made of runs/magicpose_stage2 by `train.parts`, `weights/base` has the UNet of runs/base,
+`weights/face` is runs/face/weights, `weights/poseanimate` is the base that runs/poseanimate_base leaves, with its
+ControlNet, `weights/poseanything` is runs/poseanything_stage3/weights, and `weights/directanimator` is
+runs/directanimator_stage2/weights.
 
 What is rebuilt is not what ships to the bit. The base and the first runs of stage 1 were trained in pieces: the
 base by an unweighted loss for its first 1700 steps, the first run of stage 1 on the base of that moment, and the
@@ -111,4 +112,19 @@ RUNS = (
     Run("poseanything_stage1", "poseanything_stage1", ("steps=100", "warmup=20", "ema_decay=0.99", *SMALL)),
     Run("poseanything_stage2", "poseanything_stage2", ("steps=3000", "warmup=30", "ema_decay=0.99", *SMALL)),
     Run("poseanything_stage3", "poseanything_stage3", ("steps=200", "warmup=20", "ema_decay=0.98", *SMALL)),
+    # DirectAnimator: an autoencoder of videos, and each stage in two pieces.
+    Run("directanimator_vae", "directanimator_vae", ("steps=1500",)),
+    Run("directanimator_stage1_short", "directanimator_stage1", (
+        "steps=400", "warmup=20", "ema_decay=0.98", *SMALL,
+    )),
+    Run("directanimator_stage1", "directanimator_stage1", (
+        "init_from=runs/directanimator_stage1_short", "steps=2000", "warmup=20", "ema_decay=0.99", "sheet_every=0",
+    )),
+    Run("directanimator_stage2_short", "directanimator_stage2", (
+        "steps=300", "warmup=20", "ema_decay=0.98", "sheet_every=0",
+    )),
+    Run("directanimator_stage2", "directanimator_stage2", (
+        "init_from=runs/directanimator_stage2_short", "task.pairs.seeds=0,1500", "steps=1800", "warmup=20",
+        "ema_decay=0.99", "sheet_every=0",
+    )),
 )  # fmt: skip
