@@ -41,7 +41,7 @@ stage 1, with 50 steps of stage 1 and 75 of stage 2:
   python -m train.run configs/directanimator_stage2.py name=directanimator_plain $B \
     task.start=runs/directanimator_ours_stage1/weights task.same2x=none
 
-RESULT
+docs/directanimator.md has the figures.
 """
 
 import dataclasses

@@ -16,7 +16,7 @@ stage 2:
     task.start=runs/directanimator_ours_stage1/weights task.same2x.weight=1
 
 The row "ours" and its stage 1 are those of configs/directanimator_table3.py.
-RESULT
+docs/directanimator.md has the figures.
 """
 
 import dataclasses

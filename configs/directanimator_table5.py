@@ -19,7 +19,7 @@ parameters and has 200 steps of stage 1 and 75 of stage 2:
   python -m train.run configs/directanimator_stage2.py name=directanimator_ca $B \
     task.start=runs/directanimator_ca_stage1/weights
 
-RESULT
+docs/directanimator.md has the figures.
 """
 
 import dataclasses

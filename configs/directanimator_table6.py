@@ -12,7 +12,7 @@ stage 2:
     task.start=runs/directanimator_ours_stage1/weights task.pairs.faulty=0.4 task.pairs.seeds=0,900
 
 The row "ours" and its stage 1 are those of configs/directanimator_table3.py.
-RESULT
+docs/directanimator.md has the figures.
 """
 
 import dataclasses
