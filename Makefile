@@ -18,7 +18,7 @@ animate: .venv/core.stamp
 		--motion $(OUT)/puppet/densepose.mp4 --truth $(OUT)/puppet/truth.mp4 \
 		--size $(SIZE) --frames $(FRAMES) --out $(OUT)/animate.mp4
 
-# Trains what weights/ holds again, into runs/: some 14 hours on two cores, and PoseAnything's; configs/weights.py has the runs.
+# Trains what weights/ holds again, into runs/: some 14 hours on two cores, and PoseAnything's and DirectAnimator's; configs/weights.py has the runs.
 weights: .venv/core.stamp
 	$(PY) -m train.weights
 
