@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -17,15 +16,16 @@ from jaxanim.compiled import keep_compiled
 from jaxanim.cpu import prepare_cpu
 from jaxanim.ending import stop_at_once
 from jaxanim.errors import InputError
-from jaxanim.media.images import contact_sheet, finished, read_image, resize_and_crop, to_float
+from jaxanim.media.images import contact_sheet
 from jaxanim.media.outputs import check_outputs
 from jaxanim.media.video import MAX_FPS, write_video
 from jaxanim.mesh import tracing_on
 from jaxanim.metrics import compare, summary, table
-from jaxanim.systems.base import Entry, InputFile, Memory, OutputFile, Report, choose
+from jaxanim.systems.base import Entry, InputFile, OutputFile, Report, System
 from sample import devices, inputs, looking, preparing
-from sample.arguments import Parser, add_fields, add_memory_options, files, number, run, said, size, whole
-from sample.driving import add_needs, open_motion, read_driving
+from sample.arguments import Parser, add_fields, add_memory_options, files, number, run, size, whole
+from sample.asked import prepared
+from sample.driving import add_needs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -109,54 +109,26 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
     kept = {name: inputs.output_path(path, (".safetensors",), name) for name, path in kept.items()}
     check_outputs({"--out": out, "--sheet": sheet} | kept, reads)
 
-    reference = read_image(options.reference)
-    motion = open_motion(options.motion, entry.needs.cues, options.frames, options.fps)
-    motion, still = preparing.as_points(motion, options, entry.needs)
-    if entry.needs.still and options.reference_motion is None and still is None:
-        still = preparing.find_still(options)
-    frames = inputs.check_frames(options.frames, motion.frames, "--motion", options.motion)
-    system = systems.load(options.system, weights, options.base, dtype=options.dtype, **laid)
-    inputs.check_windows(options.window, options.overlap, system.defaults)
-    frames = inputs.fit_frames(options.frames, frames, system.grid)
-    shape = inputs.choose_size(options.size, reference.shape[:2], system.grid.side, system.defaults)
-    inputs.check_room(out, frames, shape)
-    driving = read_driving(options, entry.needs, motion, frames, shape, reference.shape[:2], still)
-    shown = entry.needs.show(driving, shape)
-    reference = resize_and_crop(reference, shape)
-    driving = looking.look(driving, options, entry.needs, reference)
-    fps = options.fps or motion.fps or system.defaults.fps
+    def load() -> System:
+        return systems.load(options.system, weights, options.base, dtype=options.dtype, **laid)
+
+    asked = prepared(options, entry, load, out)
+    shape, frames = asked.reference.shape[:2], len(asked.shown)
     if watch is not None:
-        watch.ready(reference, shown, fps)
+        watch.ready(asked.reference, asked.shown, asked.fps)
     truth = mask = None
     if options.truth:
         truth = inputs.read_truth(options.truth, frames, shape)
         mask = inputs.read_mask(options.mask, options.truth, frames, shape)
 
-    chosen = {
-        "steps": options.steps or system.defaults.steps,
-        "guidance": system.defaults.guidance if options.guidance is None else options.guidance,
-    }
-    own = said(options, entry.module.Options, Memory) | {
-        name: getattr(options, name) for name in ("window", "overlap") if getattr(options, name) is not None
-    }
-    sampling, own, memory = choose(entry, system.defaults, own | chosen)
     started = time.perf_counter()
-    with tracing_on(mesh), tqdm(desc="denoising", unit="step", total=chosen["steps"]) as bar:
-        result = system.animate(
-            to_float(reference),
-            driving,
-            key=jax.random.key(options.seed),
-            sampling=sampling,
-            options=own,
-            memory=memory,
-            report=partial(_show, bar, watch),
-        )
-        result = finished(np.asarray(result))
+    with tracing_on(mesh), tqdm(desc="denoising", unit="step", total=asked.sampling.steps) as bar:
+        result = asked.animate(partial(_show, bar, watch))
     seconds = time.perf_counter() - started
 
-    write_video(out, result, fps=fps)
+    write_video(out, result, fps=asked.fps)
     columns = np.linspace(0, frames - 1, min(frames, options.columns)).round().astype(int)
-    rows = [("reference", [reference]), ("motion", shown[columns]), ("result", result[columns])]
+    rows = [("reference", [asked.reference]), ("motion", asked.shown[columns]), ("result", result[columns])]
     if truth is not None:
         rows.append(("truth", truth[columns]))
     inputs.write_sheet(sheet, contact_sheet(rows, [f"frame {i}" for i in columns]), out)
@@ -164,13 +136,14 @@ def animate(argv: Sequence[str] | None = None, watch: Watch | None = None) -> No
     if truth is None:
         return
 
-    scores = compare(result, truth, reference, mask)
+    scores = compare(result, truth, asked.reference, mask)
     if options.per_frame:
         print(table(scores))
     if mask is None:
         print("No --mask, and no mask.mp4 beside the truth: the subject's own metrics are left out (null).")
     described = {"system": options.system, "frames": frames, "seconds": round(seconds, 2)}
     subject = {"psnr_subject": None, "psnr_subject_static": None}
+    chosen = {name: getattr(asked.sampling, name) for name in ("steps", "guidance")}
     chosen |= {"size": f"{shape[1]}x{shape[0]}", "seed": options.seed}
     print(json.dumps(described | subject | summary(scores) | chosen))
 

@@ -3,13 +3,12 @@ face; given, found beside it as puppets have it, or looked for by detectors."""
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxanim.cues.align import covering
+from jaxanim.cues import beside
 from jaxanim.cues.detect import Frames, Masks
 from jaxanim.cues.detections import kept_beside
 from jaxanim.cues.driving import Driving, Needs
@@ -19,7 +18,6 @@ from jaxanim.errors import InputError
 from jaxanim.media.images import read_image, resize_and_crop
 from jaxanim.media.outputs import Paths
 from jaxanim.media.tell import tell
-from jaxanim.media.video import read_video
 from sample.arguments import Parser
 from sample.preparing import tools, wants
 
@@ -38,7 +36,8 @@ def add_options(options: Parser, needs: Needs) -> None:
     group = options.add_argument_group("what is seen in an ordinary video")
     add = group.add_argument
     add("--motion-mask", help="video, white where the person is (default: mask.mp4 beside the motion, or SAM 2)")
-    add("--motion-faces", help='JSON with "size" and "face_box" (default: skeleton.json beside it, or YuNet)')
+    near = "faces.json or skeleton.json beside it"
+    add("--motion-faces", help=f'JSON with "size" and "face_box" (default: {near}, or YuNet)')
 
 
 def reads(options: argparse.Namespace, needs: Needs) -> Paths:
@@ -93,48 +92,37 @@ def observed(frames: Frames, source: str, made, masks: Masks | None, boxes: Boxe
 
 
 def _mask_file(options: argparse.Namespace) -> Path | None:
-    return _or_beside(options.motion_mask, options.motion, "mask.mp4")
+    return _given(options.motion_mask) or beside.masks_beside(Path(options.motion).parent)
 
 
 def _faces_file(options: argparse.Namespace) -> Path | None:
-    return _or_beside(options.motion_faces, options.motion, "skeleton.json")
+    return _given(options.motion_faces) or beside.faces_beside(Path(options.motion).parent)
 
 
 def _reference_mask_file(options: argparse.Namespace) -> Path | None:
-    return _or_beside(options.reference_mask, options.reference, "reference_mask.png")
+    near = Path(options.reference).parent / "reference_mask.png"
+    return _given(options.reference_mask) or (near if near.is_file() else None)
 
 
-def _or_beside(given: str | None, path: str, name: str) -> Path | None:
-    """The file that was given, or else that which lies beside another under a name."""
-    beside = Path(path).parent / name
-    return Path(given) if given is not None else beside if beside.is_file() else None
+def _given(path: str | None) -> Path | None:
+    return None if path is None else Path(path)
 
 
 def _given_masks(options: argparse.Namespace, frames: Frames) -> Masks | None:
     if (path := _mask_file(options)) is None:
         return None
-    masks, _ = read_video(path)
-    if len(masks) < len(frames):
-        raise InputError(f"--motion-mask {path} has {len(masks)} frames, but the motion has {len(frames)}")
-    return resize_and_crop(masks[: len(frames)], frames.shape[1:3])[..., 0]
+    return beside.read_masks(path, len(frames), frames.shape[1:3], "--motion-mask")
 
 
 def _given_boxes(options: argparse.Namespace, frames: Frames) -> Boxes | None:
     if (path := _faces_file(options)) is None:
         return None
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        size, boxes = tuple(held["size"][::-1]), np.array(held["face_box"], np.float32)[: len(frames)]
-        if boxes.shape != (len(frames), 4):
-            raise ValueError(f"{len(boxes)} boxes")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return beside.read_boxes(path, len(frames), frames.shape[1:3], "--motion-faces")
+    except InputError:
         if options.motion_faces is None:
             return None
-        raise InputError(
-            f"--motion-faces {path} has no size and face_box of {len(frames)} frames ({error})"
-        ) from None
-    seen = (boxes[:, 2:] > boxes[:, :2]).all(1)[:, None]
-    return np.where(seen, covering(size, frames.shape[1:3]).boxes(boxes), 0).astype(np.float32)
+        raise
 
 
 def _reference_mask(options: argparse.Namespace, reference: np.ndarray, made) -> Masks | None:

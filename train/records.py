@@ -3,6 +3,7 @@
   python -m train.records own my_videos --out data/mine              a folder for each video, see docs/preparing.md
   python -m train.records tiktok TikTok_dataset --out data/tiktok --needs densepose
   python -m train.records puppets --out data/puppets --seeds 0:3000 --test 950000:950032
+  python -m train.records own my_videos --out data/mine --beam --runner SparkRunner ...     on a cluster
 
 A config then names the folder that is printed: `videos=RecordClips("data/tiktok/videos/1.0.0")`. Needs
 `pip install 'jaxanim[tfds]'`; TensorFlow is not needed. Nothing is written before every video's conditioning was
@@ -32,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--test", default="950000:950016", help="puppets: the same of the test split")
     parser.add_argument("--frames", type=int, default=75, help="puppets: of a video")
     parser.add_argument("--size", default="128x128", help="puppets: WIDTHxHEIGHT")
+    parser.add_argument(
+        "--beam", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="generate on Apache Beam; all that follows is "
+        "Beam's, and without any it is the direct runner",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     return ends_well("train.records", lambda: run(options))
 
@@ -53,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
         check_outputs({"--out": options.out}, {"folder": options.folder})
         made = records.of_layout(layouts.find(options.layout, options.folder, options.needs))
         described = f"Videos of {options.folder.name}, laid out as {options.layout}."
-    built = records.build(options.out, made, described)
+    built = records.build(options.out, made, described, options.beam)
     print(f"{built}: {', '.join(f'{len(arguments)} {split}' for split, (_, arguments) in made.items())}")
 
 

@@ -34,6 +34,10 @@ class NoFace(InputError):
     """No frame shows a face."""
 
 
+class NoPerson(InputError):
+    """No frame shows a person."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Tools:
     """What looks at pictures; a maker is called when it is first needed, so that nobody needs what he does not use.
@@ -101,7 +105,9 @@ def observe(
       what: "motion" or "reference", in sentences.
 
     Raises:
-      InputError: nobody is there, masks of another length or size, or a detector's file is missing.
+      NoPerson: nobody is there.
+      NoFace: faces are wanted, and none is there.
+      InputError: masks of another length or size, or a detector's file is missing.
     """
     if masks is not None and masks.shape != frames.shape[:3]:
         raise InputError(
@@ -115,7 +121,7 @@ def observe(
         poses = tools.poses()
         found = remember(keep, f"poses {poses.identity} {content}", lambda: poses.people(frames, report))
         if not (found[BODY][..., 2] > 0).any():
-            raise InputError(f"{what} {source} shows no person that could be found")
+            raise NoPerson(f"{what} {source} shows no person that could be found")
         fields = main_person(found, source)
     if cut_out:
         masker, (frame, box) = tools.masks(), _prompt(fields)
@@ -139,7 +145,7 @@ def _fingerprint(frames: Frames) -> str:
     return hashlib.sha256(np.ascontiguousarray(frames)).hexdigest()[:16] + f" {len(frames)}"
 
 
-def _prompt(fields: Fields) -> tuple[int, Boxes]:
+def _prompt(fields: Fields) -> tuple[int, Float[np.ndarray, "4"]]:
     """The frame that shows most of the person, and the box around its points with a tenth of its size around."""
     body = fields[BODY][:, 0]
     frame = int((body[..., 2] > 0).sum(1).argmax())

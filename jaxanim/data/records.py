@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,24 @@ Record = dict[str, bytes]
 Frames = UInt8[np.ndarray, "frames height width 3"]
 
 
-def build(out: Path, splits: Mapping[str, tuple[Callable[[Any], Record], Sequence[Any]]], described: str) -> Path:
+def build(
+    out: Path,
+    splits: Mapping[str, tuple[Callable[[Any], Record], Sequence[Any]]],
+    described: str,
+    beam: Sequence[str] | None = None,
+) -> Path:
     """Writes the dataset into a folder, and returns the folder of its files; a finished one there stays as it is.
 
     Args:
       splits: for each split a function, and the arguments whose records it makes.
       described: in words, for the dataset's own account of itself.
+      beam: Apache Beam's arguments, such as ["--runner", "SparkRunner"]: its workers make and write the records,
+        and see all files under the same paths. None makes one after another in this process.
+
+    Raises InputError where a package is missing.
     """
     tfds = _tfds()
+    config = None if beam is None else tfds.download.DownloadConfig(beam_options=_beam_options(beam))
 
     class Videos(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """The dataset."""
@@ -58,15 +68,34 @@ def build(out: Path, splits: Mapping[str, tuple[Callable[[Any], Record], Sequenc
         def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
             return {split: self._generate_examples(split) for split in splits}
 
-        def _generate_examples(self, split: str) -> Iterator[tuple[str, Record]]:
+        def _generate_examples(self, split: str) -> Any:
             make, arguments = splits[split]
-            for argument in arguments:
-                record = make(argument)
-                yield record["key"].decode(), record
+            keyed = functools.partial(_keyed, make)
+            return map(keyed, arguments) if beam is None else _on_beam(keyed, arguments)
 
     builder = Videos(data_dir=str(out), file_format="array_record")
-    builder.download_and_prepare()
+    builder.download_and_prepare(download_config=config)
     return Path(builder.data_dir)
+
+
+def _keyed(make: Callable[[Any], Record], argument: Any) -> tuple[str, Record]:
+    record = make(argument)
+    return record["key"].decode(), record
+
+
+def _on_beam(keyed: Callable[[Any], tuple[str, Record]], arguments: Sequence[Any]) -> Any:
+    """The same as a transform; reshuffled, so that a runner does not make all records where they are listed."""
+    import apache_beam
+
+    return apache_beam.Create(list(arguments)) | apache_beam.Reshuffle() | apache_beam.Map(keyed)
+
+
+def _beam_options(arguments: Sequence[str]) -> Any:
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise InputError("generation on Apache Beam needs `pip install 'jaxanim[xpose]'`") from error
+    return PipelineOptions([*arguments] or ["--runner", "DirectRunner"])
 
 
 def of_layout(splits: Splits) -> Mapping[str, tuple[Callable[[Entry], Record], Sequence[Entry]]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 
 import chex
@@ -60,6 +61,28 @@ def test_records_give_what_their_folders_do(folder, built, spacing):
         for index in range(2):
             chex.assert_trees_all_equal(stored[index], files[index])
     assert "tensorflow" not in sys.modules
+
+
+def test_apache_beam_makes_the_same_dataset(folder, built, tmp_path):
+    pytest.importorskip("apache_beam")
+    words = ["own", str(folder), "--out", str(tmp_path), "--beam", "--runner", "DirectRunner"]
+    # In a process of its own, for Beam's workers pickle what they do.
+    done = subprocess.run([sys.executable, "-m", "train.records", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, other = (records.RecordClips(where, frames=3) for where in (built, str(tmp_path / "videos" / "1.0.0")))
+    assert len(other) == len(one) == 2
+    for index in range(2):
+        chex.assert_trees_all_equal(dict(other.records[index]), dict(one.records[index]))
+    with pytest.raises(InputError, match="split is 'test'"):
+        len(dataclasses.replace(other, split="test"))
+
+
+def test_beam_is_asked_for_by_name(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
+    assert program.main(["own", str(folder), "--out", str(tmp_path / "out"), "--beam"]) == 2
+    assert "needs `pip install 'jaxanim[xpose]'`" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @dataclasses.dataclass(frozen=True)

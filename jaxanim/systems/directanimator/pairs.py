@@ -1,19 +1,62 @@
 """What DirectAnimator learns from: a video, a reference, the cues of the video itself (same-ID), and pseudo cues of
-another identity in the same motion (cross-ID, Sec. 3.2 and App. A.2), exact in the puppet world."""
+another identity in the same motion (cross-ID, Sec. 3.2 and App. A.2), exact in the puppet world. Those of videos in
+folders are in `folder_pairs`."""
 
 import dataclasses
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from jaxanim.cues.align import Similarity
 from jaxanim.cues.driving import Labels
-from jaxanim.data.pipeline import Element, Source
+from jaxanim.data.pipeline import Cached, Element, Source, cached
 from jaxanim.errors import InputError
 from jaxanim.puppets import Clip, make_character, puppet_clip
 from jaxanim.puppets.driving import labels_of
 from jaxanim.systems.directanimator.cues import CueOptions, CueTriplet, cue_triplet, has_face
 
 FIELDS = CueTriplet._fields
+SAME, PSEUDO = "", "pseudo_"
+"""In front of the names of cues: of the video itself, and of another identity in its motion."""
+FIRST = 900_000
+"""Seed of the first validation pair of puppets."""
+
+
+@runtime_checkable
+class OneShape(Source, Protocol):
+    """Pairs of one size and length, whose elements `PuppetPairs` describes."""
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """Whose cues there are: SAME, or that and PSEUDO."""
+        ...
+
+    def rendered(self) -> Cached:
+        """The elements, computed once."""
+        ...
+
+
+@runtime_checkable
+class Pairs(Protocol):
+    """A source of pairs; `frames`, `size` and `cues` as `PuppetPairs` has them, the first two of the largest where
+    there are several, and `prefixes` as of `OneShape`."""
+
+    frames: int
+    size: tuple[int, int]
+    cues: CueOptions
+    prefixes: tuple[str, ...]
+
+    def shapes(self) -> tuple[OneShape, ...]:
+        """What there is to learn from, by size and length. Raises InputError where nothing can be read."""
+        ...
+
+    def held_out(self, count: int) -> "Pairs":
+        """About as many pairs that nothing learns from. Raises InputError where there are none."""
+        ...
+
+    def examples(self) -> OneShape:
+        """Two pairs or more to be looked at, if possible such ones."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +95,30 @@ class PuppetPairs:
     def __post_init__(self) -> None:
         if (self.frames - 1) % 8 or not 1 <= self.frames <= self.span:
             raise InputError(f"frames is {self.frames}: it must be 8 n + 1, and at most span, {self.span}")
-        if self.scale < 1 or not 0 <= self.shift < 1:
-            raise InputError(f"scale is {self.scale} and shift {self.shift}: scale is 1 or more, shift 0 to 1")
-
+        check_move(self.scale, self.shift)
         if not 0 <= self.faulty <= 1:
             raise InputError(f"faulty is {self.faulty}: it is a part of the pairs, 0 to 1")
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """Both."""
+        return SAME, PSEUDO
+
+    def shapes(self) -> tuple[OneShape, ...]:
+        """All are of one size."""
+        return (self,)
+
+    def held_out(self, count: int) -> "PuppetPairs":
+        """Pairs from FIRST on."""
+        return dataclasses.replace(self, seeds=(FIRST, count))
+
+    def examples(self) -> OneShape:
+        """Two of those that are held out."""
+        return self.held_out(2)
+
+    def rendered(self) -> Cached:
+        """The clips once for all options of the cues, by a pool of processes."""
+        return cached(PairCues(self, cached(PairClips.of(self))))
 
     def __len__(self) -> int:
         return self.seeds[1]
@@ -70,25 +132,44 @@ class PuppetPairs:
         seed = self.seeds[0] + int(index)
         if np.random.default_rng([seed, 3]).random() < self.faulty:
             other = _backwards(other)
-        same = cue_triplet(own, Labels(), self.size, self.cues)
-        pseudo = misaligned(other, self._move(seed), self.size, self.cues)
-        # The location cue is the target's own in both stages.
-        pseudo = pseudo._replace(body_mask=same.body_mask, face_mask=same.face_mask)
+        move = random_move(np.random.default_rng([seed, 2]), self.size, self.scale, self.shift)
         element = {"frames": clips["frames"], "reference": clips["reference"]}
-        element |= {name: getattr(same, name) for name in FIELDS}
-        return element | {f"pseudo_{name}": getattr(pseudo, name) for name in FIELDS}
+        return element | paired_cues(own, other, move, self.size, self.cues)
 
     def clips(self, seed: int) -> tuple[Clip, Clip]:
         """The clip of a seed, and the other identity in its place."""
         return PairClips.of(self).clips(seed)
 
-    def _move(self, seed: int) -> Similarity:
-        rng = np.random.default_rng([seed, 2])
-        height, width = self.size
-        scale = float(np.exp(rng.uniform(-1, 1) * np.log(self.scale)))
-        shift = rng.uniform(-self.shift, self.shift, 2) * (width, height)
-        # About the frame's centre, so that a person who grows does not leave the frame.
-        return Similarity(scale, tuple(shift + (1 - scale) / 2 * np.array([width, height])))
+
+def check_move(scale: float, shift: float) -> None:
+    """Raises InputError for limits of `random_move` that are none."""
+    if scale < 1 or not 0 <= shift < 1:
+        raise InputError(f"scale is {scale} and shift {shift}: scale is 1 or more, shift 0 to 1")
+
+
+def random_move(
+    rng: np.random.Generator, size: tuple[int, int], most_scale: float, most_shift: float
+) -> Similarity:
+    """How a pseudo driver is put out of place (App. A.2); the limits as of `PuppetPairs`."""
+    height, width = size
+    scale = float(np.exp(rng.uniform(-1, 1) * np.log(most_scale)))
+    shift = rng.uniform(-most_shift, most_shift, 2) * (width, height)
+    # About the frame's centre, so that a person who grows does not leave the frame.
+    return Similarity(scale, tuple(shift + (1 - scale) / 2 * np.array([width, height])))
+
+
+def paired_cues(
+    own: Labels, other: Labels | None, move: Similarity, size: tuple[int, int], options: CueOptions
+) -> Element:
+    """The cues of a video by name and, where there is another identity in its motion, that one's, moved."""
+    same = cue_triplet(own, Labels(), size, options)
+    element = {SAME + name: getattr(same, name) for name in FIELDS}
+    if other is None:
+        return element
+    pseudo = misaligned(other, move, size, options)
+    # The location cue is the target's own in both stages.
+    pseudo = pseudo._replace(body_mask=same.body_mask, face_mask=same.face_mask)
+    return element | {PSEUDO + name: getattr(pseudo, name) for name in FIELDS}
 
 
 def misaligned(labels: Labels, move: Similarity, size: tuple[int, int], options: CueOptions) -> CueTriplet:

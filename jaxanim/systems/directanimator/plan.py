@@ -23,7 +23,7 @@ def plan(task: Task, batch_size: int) -> Plan:
     channels, cue = transformer.out_channels, config.transformer.cue_channels
     stored = size.all - size.extra
     batch = {name: example(batch_size, n, *space, channels) for name, n in (("latents", stored), ("image", 1))}
-    for prefix in ("", "pseudo_"):
+    for prefix in recipe.pairs.prefixes:
         batch |= {f"{prefix}{name}": example(batch_size, stored, *space, cue) for name in CueLatents._fields}
 
     image, text = example(1, 1, *space, channels), example(1, 1, transformer.text_embed_dim)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
+from jaxanim.data.buckets import Bucket, draw_batch
 from jaxanim.data.pipeline import Cached
 from jaxanim.errors import InputError
 from jaxanim.media.images import contact_sheet, to_float, to_uint8
@@ -24,15 +25,12 @@ from jaxanim.systems.directanimator.cues import CueTriplet
 from jaxanim.systems.directanimator.latents import pair_latents
 from jaxanim.systems.directanimator.losses import Same2X, directanimator_loss
 from jaxanim.systems.directanimator.network import CueLatents, in_front
-from jaxanim.systems.directanimator.pairs import FIELDS, PuppetPairs
+from jaxanim.systems.directanimator.pairs import FIELDS, PSEUDO, SAME, Pairs
 from jaxanim.systems.directanimator.system import read, save, with_prompt
 from jaxanim.training.feed import Feed
 from jaxanim.training.sharding import placed
 from jaxanim.training.task import Place, Plan
 from jaxanim.weights import load_weights
-
-FIRST = 900_000
-"""Seed of the first validation pair."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +52,7 @@ class DirectAnimatorRecipe:
 
     stage: int
     model: DirectAnimatorConfig
-    pairs: PuppetPairs
+    pairs: Pairs
     start: str = ""
     vae: str = ""
     base: str = ""
@@ -137,18 +135,37 @@ class DirectAnimatorTask:
         return params
 
     def batches(self, feed: Feed) -> grain.MapDataset:
-        """Encoded pairs, see `PairLatents`."""
-        return feed.shuffled(grain.MapDataset.source(self._encoded(self.recipe.pairs)))
+        """Encoded pairs, see `PairLatents`; a batch is of one size and length, if there are several (Sec. 4.1)."""
+        encoded = self._encoded(self.recipe.pairs)
+        if len(encoded) == 1:
+            return feed.shuffled(grain.MapDataset.source(encoded[0]))
+        sources = {Bucket(*part.arrays()["latents"].shape[1:4]): part for part in encoded}
+        members = {bucket: list(range(len(part))) for bucket, part in sources.items()}
+
+        def draw(shared: np.random.Generator, own: np.random.Generator) -> dict[str, np.ndarray]:
+            bucket, chosen = draw_batch(members, feed.batch_size, shared, own)
+            return {name: values[chosen] for name, values in sources[bucket].arrays().items()}
+
+        return feed.drawn(draw)
 
     def held_out(self, batch_size: int) -> list[dict[str, np.ndarray]]:
-        """Batches of pairs that nothing learns from: 64 pairs, or as many as there are to learn from."""
-        count = min(64, len(self.recipe.pairs)) // batch_size * batch_size
-        pairs = self._encoded(dataclasses.replace(self.recipe.pairs, seeds=(FIRST, max(count, batch_size))))
-        starts = range(0, len(pairs), batch_size)
-        return [{name: a[s : s + batch_size] for name, a in pairs.arrays().items()} for s in starts]
+        """Batches of pairs that nothing learns from: about 64 pairs, or as many as there are to learn from."""
+        have = sum(map(len, self.recipe.pairs.shapes()))
+        pairs = self.recipe.pairs.held_out(max(min(64, have) // batch_size * batch_size, batch_size))
+        batches = [
+            {name: values[start : start + batch_size] for name, values in part.arrays().items()}
+            for part in self._encoded(pairs)
+            for start in range(0, len(part) - batch_size + 1, batch_size)
+        ]
+        if not batches:
+            raise InputError(
+                f"batch_size is {batch_size}: fewer pairs of each size are held out; give a smaller one"
+            )
+        return batches
 
-    def _encoded(self, pairs: PuppetPairs) -> Cached:
-        return pair_latents(pairs, self.config.vae, placed(self.start["vae"]))
+    def _encoded(self, pairs: Pairs) -> list[Cached]:
+        vae = placed(self.start["vae"])
+        return [pair_latents(part, self.config.vae, vae) for part in pairs.shapes()]
 
     def loss(
         self, params: PyTree, batch: dict[str, Array], key: Key[Array, ""]
@@ -157,7 +174,8 @@ class DirectAnimatorTask:
         config, recipe = self.config, self.recipe
         transformer = config.transformer.transformer
         batch = {name: value.astype(jnp.float32) for name, value in batch.items()}
-        extra = length(recipe.pairs.frames, transformer, config.vae).extra
+        frames = config.vae.temporal_compression_ratio * (batch["latents"].shape[1] - 1) + 1
+        extra = length(frames, transformer, config.vae).extra
         drop, loss_key = jax.random.split(key)
         z0 = in_front(batch["latents"], extra)
         kept = jax.random.bernoulli(drop, 1 - recipe.drop_cues, (len(z0), 1, 1, 1, 1))
@@ -168,19 +186,20 @@ class DirectAnimatorTask:
         text = jnp.zeros((len(z0), 1, transformer.text_embed_dim))
         taught = {}
         if self.taught:
-            taught = {"teacher": params["teacher"], "same_id_cues": cues(""), "same2x": recipe.same2x}
+            taught = {"teacher": params["teacher"], "same_id_cues": cues(SAME), "same2x": recipe.same2x}
         return directanimator_loss(
             params["transformer"], config.transformer, config.diffusion, z0, batch["image"], text,
-            cues("" if recipe.stage == 1 else "pseudo_"), loss_key, **taught,
+            cues(SAME if recipe.stage == 1 else PSEUDO), loss_key, **taught,
         )  # fmt: skip
 
     def sheet(self, params: PyTree, key: Key[Array, ""]) -> UInt8[np.ndarray, "height width 3"]:
-        """Two validation pairs: the reference, the pseudo driver's cue, the result and the truth."""
-        pairs, rows = dataclasses.replace(self.recipe.pairs, seeds=(FIRST, 2)), []
+        """Two validation pairs: the reference, the pseudo driver's cue (where there is none, that of the video
+        itself), the result and the truth."""
+        pairs, rows = self.recipe.pairs.examples(), []
         params = with_prompt(params, self.config)
-        for i in range(len(pairs)):
+        for i in range(min(2, len(pairs))):
             pair = pairs[i]
-            cues = CueTriplet(*(pair[f"pseudo_{name}"] for name in FIELDS))
+            cues = CueTriplet(*(pair[pairs.prefixes[-1] + name] for name in FIELDS))
             reference = jnp.asarray(to_float(pair["reference"]))
             made = animate(params, self.config, reference, cues, key=key, sampling=self.config.defaults)
             pictures, truth = to_uint8(np.asarray(made))[::4], pair["frames"][::4]
