@@ -37,6 +37,8 @@ def test_what_does_not_follow_is_dropped(clips):
     backwards = Seen(other.frames[::-1], other.masks[::-1], other.boxes[::-1])
     assert measure(own, backwards)["follows"] < 0
     assert "follows" in Filter().faults(measure(own, backwards))[0]
+    frozen = Seen(other.frames[[0] * FRAMES], other.masks, other.boxes)
+    assert measure(own, frozen)["follows"] == 0
     rng = np.random.default_rng(0)
     noisy = np.clip(other.frames + rng.normal(0, 40, other.frames.shape), 0, 255).astype(np.uint8)
     assert any("flicker" in one for one in Filter().faults(measure(own, Seen(noisy, other.masks, other.boxes))))
