@@ -66,8 +66,11 @@ def devices_of(topology: str) -> list[Any]:
         raise InputError(f"--topology {topology} is none that there is ({reason}): give one of {known}") from error
 
 
-def compile_step(experiment: Experiment, topology: str, step: str = "train") -> dict[str, Any]:
+def compile_step(experiment: Experiment, topology: str, step: str = "train", effort: float = 0) -> dict[str, Any]:
     """Compiles the run's training step, or one step of sampling, and says what the compiler found.
+
+    `effort`, -1 to 1, is what the compiler spends on the program's speed; at -1 it is done sooner, and the program
+    takes more memory.
 
     "flops" are the model's in one step, per chip, as papers count them (`jaxanim.flops`); "received" the bytes that
     come to a chip in one step. What does not fit is no error: "fits" is False then.
@@ -85,6 +88,8 @@ def compile_step(experiment: Experiment, topology: str, step: str = "train") -> 
         "mesh": {axis: size for axis, size in mesh.shape.items() if size > 1},
         "limit_gib": _gib(chip.memory) if chip else None,
     }  # fmt: skip
+    if effort:
+        report["effort"] = effort
     if step == "train":
         report |= {"batch_size": experiment.batch_size, "accumulate": experiment.accumulate}
     begin = time.monotonic()
@@ -93,7 +98,7 @@ def compile_step(experiment: Experiment, topology: str, step: str = "train") -> 
         report |= {"flops": program.flops // len(devices), "lower_s": round(time.monotonic() - begin, 1)}
         begin = time.monotonic()
         try:
-            compiled = program.lowered.compile()
+            compiled = program.lowered.compile({"exec_time_optimization_effort": effort} if effort else None)
         except jax.errors.JaxRuntimeError as error:
             report["compile_s"] = round(time.monotonic() - begin, 1)
             if "RESOURCE_EXHAUSTED" not in str(error):
