@@ -101,8 +101,6 @@ def _look(frames: Frames, name: str | Path, tools: Tools, masks: Masks | None, k
     boxes = np.zeros((len(frames), 4), np.float32)
     try:
         boxes = observe(frames, name, tools, {"faces"}, masks=masks, keep=keep, what="video").face_boxes
-    except MissingModel as error:
-        tell(f"no face is looked for: {error}")
     except NoFace:
         tell(f"video {name} shows no face: it will drive none")
     return Seen(frames, masks, boxes)

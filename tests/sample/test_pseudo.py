@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxanim.cues import beside, openpose
+from jaxanim.cues.model_files import MissingModel
 from jaxanim.cues.prepare import Tools
 from jaxanim.media.images import read_image, write_png
 from jaxanim.media.keypoints import BODY, FACE, LEFT_HAND, RIGHT_HAND
@@ -89,6 +90,19 @@ def test_masks_and_faces_are_put_beside_videos(world, capsys):
     assert pseudo([str(root / "own")]) == 0
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     assert knows.asked == asked
+
+
+def test_without_detectors_nothing_is_made_up(world, monkeypatch, capsys):
+    root, clip, knows = world
+
+    def missing():
+        raise MissingModel("no face detector")
+
+    monkeypatch.setattr(preparing, "tools", lambda *_: Tools(lambda: knows, lambda: knows, missing))
+    beside.write_masks(root / "own" / "a" / "mask.mp4", clip.mask, 25)
+    assert pseudo([str(root / "own")]) == 2
+    assert "no face detector" in capsys.readouterr().err
+    assert not (root / "own" / "a" / "faces.json").exists()
 
 
 def test_what_passes_is_kept_and_what_does_not_is_put_aside(world, weights, capsys):
