@@ -75,8 +75,14 @@ def picture(*shape, most=256):
     return DRAW.integers(0, most, shape).astype(np.uint8)
 
 
+def wide(sizes):
+    """Of 16 channels: at 8, gradients of motion modules follow a change of the input's last bit by 1e-5."""
+    unet, controlnet = (dataclasses.replace(part, block_out_channels=(16,)) for part in (sizes.unet, sizes.controlnet))
+    return dataclasses.replace(sizes, unet=unet, controlnet=controlnet)
+
+
 def magicanimate_stage(stage, clip=False):
-    config, params = tiny.tiny(image=stage == 1, sizes=tiny.FLAT)
+    config, params = tiny.tiny(image=stage == 1, sizes=wide(tiny.FLAT) if stage == 2 else tiny.FLAT)
     frames, trainable = {1: 1, 2: 2}[stage], magicanimate.TRAINABLE[stage]
     if clip:
         encoder = CLIPVisionConfig(
@@ -94,7 +100,7 @@ def magicanimate_stage(stage, clip=False):
 
 
 def magicpose_stage(stage):
-    config, params = tiny_pose.tiny_pose(image=stage < 3, sizes=tiny_pose.FLAT)
+    config, params = tiny_pose.tiny_pose(image=stage < 3, sizes=wide(tiny_pose.FLAT) if stage == 3 else tiny_pose.FLAT)
     frames = 2 if stage == 3 else 1
     batch = {"target": normal(ROWS, frames, 4, 4, 4)}
     if stage != 1:

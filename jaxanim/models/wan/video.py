@@ -27,8 +27,9 @@ def to_latents(
     """Latents of unit variance of pixels in [-1, 1]: of the posterior's mean, or of a draw where `key` is given.
 
     After the first frame `frames_at_once` frames are encoded together (as many whole latents as that holds, one
-    at least); None takes the whole video at once, which is quicker to differentiate. With `tile` frames are encoded
-    in tiles of about so many pixels a side, with the same result (`jaxanim.models.wan.tiles`).
+    at least); None takes the whole video at once, which is quicker to differentiate, as one is taken that has no
+    more. With `tile` frames are encoded in tiles of about so many pixels a side, with the same result
+    (`jaxanim.models.wan.tiles`).
 
     Raises InputError where the number of frames is not 4n + 1 (1 more than a multiple of `frames_per_latent`), or
     height or width no multiple of `downscale`.
@@ -116,7 +117,7 @@ def _by_pieces(
     cut out of the video, and written into the result, in place: no other array grows with the number of frames.
     """
     groups = (video.shape[1] - 1) // every
-    if at_once is None or groups == 0:
+    if at_once is None or groups <= at_once:
         return fn(video)[0]
     size = max(n for n in range(1, at_once + 1) if groups % n == 0)
     first, kept = fn(video[:, :1])

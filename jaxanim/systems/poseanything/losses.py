@@ -31,9 +31,8 @@ def loss(
     z0 = jnp.asarray(batch["latents"], jnp.float32)
     # What is frozen in every stage passes no gradient, and is not differentiated.
     frozen = jax.lax.stop_gradient(params["vae"])
-    z_p = jax.lax.stop_gradient(
-        to_latents(frozen, config.vae, batch["poses"].astype(jnp.float32) / 127.5 - 1, frames_at_once=None)
-    )
+    poses = batch["poses"].astype(jnp.float32) / 127.5 - 1
+    z_p = jax.lax.stop_gradient(to_latents(frozen, config.vae, poses))
     text = embedded(params, config, batch)
 
     def predict(x, t):
