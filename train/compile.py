@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--topology", help="a TPU's name and sides, as v5e:16x16, or a slice, as v5e-256")
     parser.add_argument("--step", choices=STEPS, default="train", help="which program (default: train)")
     parser.add_argument(
-        "--effort", type=float, default=0, metavar="SHARE",
+        "--effort", type=float, default=0.0, metavar="SHARE",
         help="-1 to 1, what the compiler spends on the program's speed; -1 is soonest done (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--all", action="store_true", help="every row of configs/full.py")
@@ -123,6 +123,8 @@ def read_rows(name: str, path: Path) -> list[dict]:
 
 def table(rows: list[dict]) -> str:
     """Rows as a Markdown table."""
+    from jaxanim.training.scaling import name_of
+
     lines = [
         "| config | step | slice | mesh | batch | GiB a chip (limit) | TFLOP a chip | received, GB | compiled in |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -135,7 +137,7 @@ def table(rows: list[dict]) -> str:
         fits = "" if row["fits"] else "**too large:** "
         received = f"{sum(row['received'].values()) / 1e9:.2f}" if "received" in row else ""
         lines.append(
-            f"| {row['config']} | {row['step']} | {row['topology']} | {mesh} | {row.get('batch_size', '')} "
+            f"| {name_of(row)} | {row['step']} | {row['topology']} | {mesh} | {row.get('batch_size', '')} "
             f"| {fits}{row['needs_gib']:.1f} ({row['limit_gib']:.1f}) | {row['flops'] / 1e12:.1f} | {received} "
             f"| {row['compile_s']:.0f} s{' (less effort)' if row.get('effort', 0) < 0 else ''} |"
         )

@@ -66,7 +66,7 @@ def devices_of(topology: str) -> list[Any]:
         raise InputError(f"--topology {topology} is none that there is ({reason}): give one of {known}") from error
 
 
-def compile_step(experiment: Experiment, topology: str, step: str = "train", effort: float = 0) -> dict[str, Any]:
+def compile_step(experiment: Experiment, topology: str, step: str = "train", effort: float = 0.0) -> dict[str, Any]:
     """Compiles the run's training step, or one step of sampling, and says what the compiler found.
 
     `effort`, -1 to 1, is what the compiler spends on the program's speed; at -1 it is done sooner, and the program

@@ -1,9 +1,9 @@
 """Scaling on paper: what a compiled training step would take on other numbers of chips, by its report alone.
 
-Nothing here is measured. What is assumed: every chip has as many videos as in the report, "fsdp" spans all chips,
-and what a chip receives is in n parts of which it has one (gathered, or summed into its own); links are used in one
-direction at half their rate; blocks are computed again in the backward pass, so that the chip does 4/3 of the
-model's operations, at a given share of its peak.
+Nothing here is measured. What is assumed: every chip has as many videos as in the report, "fsdp" spans all chips
+(without one, "data" does), and what a chip receives is in n parts of which it has one (gathered, or summed into its
+own); links are used in one direction at half their rate; blocks are computed again in the backward pass, so that a
+chip does 4/3 of the model's operations, at a given share of its peak.
 """
 
 import dataclasses
@@ -46,9 +46,10 @@ def expected(report: dict[str, Any], chips: int, share: float = SHARE) -> Expect
     """
     if report.get("step") != "train" or "received" not in report:
         raise InputError(f"the report of {report.get('config')} is of no training step that was compiled")
-    chip, parts = _chip(report["topology"]), report["mesh"].get("fsdp", 1)
+    mesh = report["mesh"]
+    chip, parts = _chip(report["topology"]), mesh.get("fsdp", mesh.get("data", 1))
     if chip.links is None or parts == 1:
-        raise InputError(f"the report of {report['config']} says nothing about traffic over fsdp")
+        raise InputError(f"the report of {report['config']} says nothing about traffic over fsdp or data")
     if not 0 < share <= 1:
         raise InputError(f"share is {share}: give what products reach of the peak, above 0, 1 at most")
     received = sum(report["received"].values()) * parts / (parts - 1) * (chips - 1) / chips
@@ -70,11 +71,16 @@ def table(reports: list[dict[str, Any]], numbers: tuple[int, ...] = (16, 64, 256
         for chips in numbers:
             e = expected(report, chips, share)
             lines.append(
-                f"| {report['config']} | {_chip(report['topology']).name} | {chips} | {e.received / 1e9:.1f} "
+                f"| {name_of(report)} | {_chip(report['topology']).name} | {chips} | {e.received / 1e9:.1f} "
                 f"| {report['flops'] / e.received:.0f} | {e.compute:.2f} | {e.traffic:.3f} "
                 f"| {100 * e.hidden:.1f} % | {100 * e.apart:.1f} % |"
             )
     return "\n".join(lines)
+
+
+def name_of(report: dict[str, Any]) -> str:
+    """A report's config, with what its row sets of the task."""
+    return " ".join([report["config"], *(word for word in report.get("row", []) if word.startswith("task."))])
 
 
 def _chip(topology: str) -> Chip:

@@ -13,6 +13,7 @@ from jaxanim.attention import attention
 from jaxanim.config_file import load_config
 from jaxanim.errors import InputError
 from jaxanim.models.network import example
+from jaxanim.training import scaling
 from jaxanim.training.ahead import compile_step
 from jaxanim.training.collectives import traffic
 from jaxanim.training.experiment import Experiment
@@ -138,6 +139,7 @@ def test_a_step_is_compiled_for_chips_that_are_not_there(tmp_path, capsys):
     ("words", "said"),
     [
         (["--topology", "v9-64"], "give one of v5e-16 (v5e:4x4)"),
+        (["--topology", "v5e:2x2", "--effort", "3"], "--effort is 3: give -1 to 1"),
         (["--topology", "v5e:3x7"], "none that there is"),
         (["--topology", "v5e:2x2"], "does not cover 4 devices"),
         ([], "topology is missing"),
@@ -178,6 +180,10 @@ def test_scaling_on_paper(tmp_path, capsys):
     assert lines[2] == "| full_x | v5p | 16 | 90.0 | 5100 | 2.67 | 0.300 | 37.5 % | 33.7 % |"
     assert len(lines) == 2 + 3
     assert program.main(["--scaling", str(rows), "--share", "2"]) == 2
+    # Without fsdp, gradients are summed over data; a row's own size stands beside its name.
+    summed = report | {"mesh": {"data": 32}, "row": ["configs/full_x.py", "task.size=8", "--step", "train"]}
+    assert expected(summed, 16, share=0.5) == found
+    assert scaling.table([summed], (16,)).splitlines()[2].startswith("| full_x task.size=8 | v5p | 16 | 90.0 |")
     for wrong, said in (({"step": "sample"}, "no training step"), ({"mesh": {}}, "nothing about traffic")):
         with pytest.raises(InputError, match=said):
             expected(report | wrong, 16)
