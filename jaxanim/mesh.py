@@ -10,7 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 AXES = ("data", "fsdp", "tensor", "context")
 BATCH = ("data", "fsdp")
@@ -96,6 +96,13 @@ def gather_tokens(x: Array) -> Array:
         return x
     rows, heads = dividing(x.shape[0], BATCH, mesh), dividing(x.shape[2], ("tensor",), mesh)
     return jax.lax.with_sharding_constraint(x, PartitionSpec(rows or None, None, heads or None, None))
+
+
+def whole(params: PyTree[Array]) -> PyTree[Array]:
+    """Parameters on every device, for a loop: it would gather what is cut in each of its turns."""
+    return jax.tree.map(
+        lambda x: x if _laying(x) is None else jax.lax.with_sharding_constraint(x, PartitionSpec()), params
+    )
 
 
 def _laying(x: Array) -> AbstractMesh | None:

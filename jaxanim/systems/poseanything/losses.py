@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from jaxanim.mesh import whole
 from jaxanim.models.t5 import T5Encoder
 from jaxanim.models.wan.video import to_latents
 from jaxanim.systems.poseanything.config import PoseAnythingConfig
@@ -30,7 +31,7 @@ def loss(
     """
     z0 = jnp.asarray(batch["latents"], jnp.float32)
     # What is frozen in every stage passes no gradient, and is not differentiated.
-    frozen = jax.lax.stop_gradient(params["vae"])
+    frozen = whole(jax.lax.stop_gradient(params["vae"]))
     poses = batch["poses"].astype(jnp.float32) / 127.5 - 1
     z_p = jax.lax.stop_gradient(to_latents(frozen, config.vae, poses))
     text = embedded(params, config, batch)
