@@ -126,19 +126,22 @@ def table(rows: list[dict]) -> str:
     from jaxanim.training.scaling import name_of
 
     lines = [
-        "| config | step | slice | mesh | batch | GiB a chip (limit) | TFLOP a chip | received, GB | compiled in |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| config | step | slice | mesh | batch | GiB a chip (limit) | TFLOP a chip | received, GB "
+        "| Pallas kernels | compiled in |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if "failed" in row:
-            lines.append(f"| {' '.join(row['row'])} | | | | | {row['failed']} | | | |")
+            lines.append(f"| {' '.join(row['row'])} | | | | | {row['failed']} | | | | |")
             continue
         mesh = " ".join(f"{axis} {size}" for axis, size in row["mesh"].items())
-        fits = "" if row["fits"] else "**too large:** "
+        needs = "more" if row["needs_gib"] is None else f"{row['needs_gib']:.1f}"
+        needs = needs if row["fits"] else f"**too large:** {needs}"
         received = f"{sum(row['received'].values()) / 1e9:.2f}" if "received" in row else ""
         lines.append(
             f"| {name_of(row)} | {row['step']} | {row['topology']} | {mesh} | {row.get('batch_size', '')} "
-            f"| {fits}{row['needs_gib']:.1f} ({row['limit_gib']:.1f}) | {row['flops'] / 1e12:.1f} | {received} "
+            f"| {needs} ({row['limit_gib']:.1f}) | {row['flops'] / 1e12:.1f} | {received} "
+            f"| {row.get('pallas_kernels', '')} "
             f"| {row['compile_s']:.0f} s{' (less effort)' if row.get('effort', 0) < 0 else ''} |"
         )
     return "\n".join(lines)

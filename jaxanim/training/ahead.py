@@ -103,7 +103,7 @@ def compile_step(experiment: Experiment, topology: str, step: str = "train", eff
             report["compile_s"] = round(time.monotonic() - begin, 1)
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            return report | {"fits": False, "needs_gib": _asked(str(error))}
+            return report | {"fits": False, "needs_gib": asked_for(str(error))}
     report["compile_s"] = round(time.monotonic() - begin, 1)
     memory, text = compiled.memory_analysis(), compiled.as_text()
     parts = {
@@ -166,7 +166,7 @@ def _gib(size: int | None) -> float | None:
     return None if size is None else round(size / GIB, 3)
 
 
-def _asked(message: str) -> float | None:
-    """GiB that a program would need, by the compiler's own message."""
-    found = re.search(r"Used ([\d.]+)([GM]) of", message)
+def asked_for(message: str) -> float | None:
+    """GiB that a program would need, by the compiler's own message; None where it does not say."""
+    found = re.search(r"(?:Used |temporaries \()([\d.]+)([GM])", message)
     return found and round(float(found[1]) / (1 if found[2] == "G" else 1024), 3)

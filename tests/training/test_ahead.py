@@ -14,7 +14,7 @@ from jaxanim.config_file import load_config
 from jaxanim.errors import InputError
 from jaxanim.models.network import example
 from jaxanim.training import scaling
-from jaxanim.training.ahead import compile_step
+from jaxanim.training.ahead import asked_for, compile_step
 from jaxanim.training.collectives import traffic
 from jaxanim.training.experiment import Experiment
 from jaxanim.training.partition import partition
@@ -150,14 +150,31 @@ def test_bad_input_ends_with_a_sentence(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("message", "gib"),
+    [
+        ("Ran out of memory on HBM, the total memory required for HLO temporaries (17.03G) exceeds 15.75G.", 17.03),
+        ("Ran out of memory in memory space hbm. Used 512.00M of 15.75G hbm.", 0.5),
+        ("Ran out of something.", None),
+    ],
+)
+def test_what_a_program_would_need_is_read_in_the_compiler_s_words(message, gib):
+    assert asked_for(message) == gib
+
+
 def test_rows_become_a_table_and_a_line_that_is_none_is_named(tmp_path, capsys):
     rows = tmp_path / "rows.jsonl"
-    rows.write_text(json.dumps({"row": ["configs/full_x.py"], "failed": "not compiled in 60 minutes"}) + "\n")
+    failed = {"row": ["configs/full_x.py"], "failed": "not compiled in 60 minutes"}
+    large = {"config": "full_y", "step": "train", "topology": "v5e-16", "mesh": {"data": 16}, "batch_size": 16,
+             "limit_gib": 15.75, "needs_gib": None, "fits": False, "flops": 2e12, "compile_s": 5.5, "effort": -1}  # fmt: skip
+    rows.write_text(json.dumps(failed) + "\n" + json.dumps(large) + "\n")
     assert program.main(["--table", str(rows)]) == 0
-    assert "| configs/full_x.py | | | | | not compiled in 60 minutes |" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "| configs/full_x.py | | | | | not compiled in 60 minutes |" in told
+    assert "| v5e-16 | data 16 | 16 | **too large:** more (15.8) | 2.0 |  |  | 6 s (less effort) |" in told
     rows.write_text(rows.read_text() + "cut of")
     assert program.main(["--table", str(rows)]) == 2
-    assert "line 2 is no report that this program printed" in capsys.readouterr().err
+    assert "line 3 is no report that this program printed" in capsys.readouterr().err
 
 
 def test_scaling_on_paper(tmp_path, capsys):
