@@ -27,7 +27,7 @@ def _batch(number: int, **mesh: int) -> tuple[str, ...]:
 
 
 def _video(source: str, frames: int, span: int, size: str) -> tuple[str, ...]:
-    return (f"task.{source}.frames={frames}", f"task.{source}.span={span}", f"task.{source}.size={size}")
+    return (f"task.{source}.span={span}", f"task.{source}.frames={frames}", f"task.{source}.size={size}")
 
 
 # Slice: chips, over how many of them parameters are cut where every chip has a video, and over how many the tokens

@@ -161,7 +161,9 @@ def video_vae(config, frames, clips):
 
 
 def wan_vae():
-    return video_vae(tiny_poseanything.CONFIG.vae, 5, SkeletonClips(seeds=(0, 1), frames=5, span=20, size=(16, 16)))
+    # Of channels that eight devices divide.
+    config = dataclasses.replace(tiny_poseanything.CONFIG.vae, base_dim=8, decoder_base_dim=8)
+    return video_vae(config, 5, SkeletonClips(seeds=(0, 1), frames=5, span=20, size=(16, 16)))
 
 
 def cogvideox_vae():
