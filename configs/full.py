@@ -32,7 +32,7 @@ def _video(source: str, frames: int, span: int, size: str) -> tuple[str, ...]:
 
 # Slice: chips, over how many of them parameters are cut where every chip has a video, and over how many the tokens
 # of a longer or larger one.
-SLICES = {"v5p-64": (32, 32, 1), "v6e-64": (64, 64, 4), "v5e-256": (256, 64, 8), "v6e-256": (256, 64, 4)}
+SLICES = {"v5p-64": (32, 32, 1), "v6e-64": (64, 64, 4), "v5e-256": (256, 64, 16), "v6e-256": (256, 64, 4)}
 # The configs' own are 49 frames of 512x512 and 81 of 480x832.
 SHORT = [("directanimator", ()), ("poseanything", ())]
 LONG = [
