@@ -79,8 +79,9 @@ def table(reports: list[dict[str, Any]], numbers: tuple[int, ...] = (16, 64, 256
 
 
 def name_of(report: dict[str, Any]) -> str:
-    """A report's config, with what its row sets of the task."""
-    return " ".join([report["config"], *(word for word in report.get("row", []) if word.startswith("task."))])
+    """A report's config, with what its row sets of the task; not the span that frames are taken of."""
+    words = [word for word in report.get("row", []) if word.startswith("task.") and ".span=" not in word]
+    return " ".join([report["config"], *words])
 
 
 def _chip(topology: str) -> Chip:

@@ -198,7 +198,7 @@ def test_scaling_on_paper(tmp_path, capsys):
     assert len(lines) == 2 + 3
     assert program.main(["--scaling", str(rows), "--share", "2"]) == 2
     # Without fsdp, gradients are summed over data; a row's own size stands beside its name.
-    summed = report | {"mesh": {"data": 32}, "row": ["configs/full_x.py", "task.size=8", "--step", "train"]}
+    summed = report | {"mesh": {"data": 32}, "row": ["configs/full_x.py", "task.x.span=9", "task.size=8", "--step", "train"]}
     assert expected(summed, 16, share=0.5) == found
     assert scaling.table([summed], (16,)).splitlines()[2].startswith("| full_x task.size=8 | v5p | 16 | 90.0 |")
     for wrong, said in (({"step": "sample"}, "no training step"), ({"mesh": {}}, "nothing about traffic")):
