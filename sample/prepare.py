@@ -16,7 +16,7 @@ from tqdm import tqdm
 from jaxanim import systems
 from jaxanim.compiled import keep_compiled
 from jaxanim.cpu import prepare_cpu
-from jaxanim.cues import openpose, skeleton
+from jaxanim.cues import beside, openpose, skeleton
 from jaxanim.cues.detections import kept_beside
 from jaxanim.cues.driving import Frames
 from jaxanim.cues.prepare import Shot
@@ -100,7 +100,7 @@ def _write(folder: Path, motion: Shot, still: Shot, needs, fps: float) -> list[s
             write_video(folder / f"{cue.key}.mp4", labels.pictures[cue.key], fps, **_FINE)
             written.append(f"{cue.key}.mp4")
     if motion.masks is not None:
-        write_video(folder / "mask.mp4", np.repeat(motion.masks[..., None], 3, -1), fps, **_FINE)
+        beside.write_masks(folder / beside.MASK, motion.masks, fps)
         written.append("mask.mp4")
     if still.masks is not None:
         write_png(folder / "reference_mask.png", still.masks[0])

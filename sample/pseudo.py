@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,7 +88,8 @@ class Maker:
             write_video(out, frames, asked.fps, crf=12, pixel_format="yuv444p")
             people.write(folder, pseudo, asked.fps)
             about = {"reference": str(picture), "system": self.system, "arguments": [*self.arguments], "seed": seed}
-            about |= {"masks": self.masks, "measured": measured, "faults": faults}
+            told = {name: None if math.isnan(value) else round(value, 4) for name, value in measured.items()}
+            about |= {"masks": self.masks, "measured": told, "faults": faults}
             (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
         chosen = places[bool(faults)]
         chosen.parent.mkdir(exist_ok=True)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from jaxanim import systems
 from jaxanim.compiled import keep_compiled
 from jaxanim.cpu import prepare_cpu
+from jaxanim.cues.prepare import Tools
 from jaxanim.data.layouts import Entry, own
 from jaxanim.ending import stop_at_once
 from jaxanim.errors import InputError
@@ -69,21 +70,22 @@ def make(argv: Sequence[str] | None = None) -> None:
     if not videos:
         raise InputError(f"folder {options.folder} has no videos: put each into a folder of its own as video.mp4")
     tools = preparing.tools(options.models, options.device)
-    if options.references is None:
-        for entry in tqdm(videos, desc="looking at videos", unit="video"):
-            people.look_beside(entry.video, tools)
+    pictures = None if options.references is None else _pictures(options.references)
+    keeps = Filter(**said(options, Filter))
+    if pictures is None:
+        _look(videos, tools)
         print(f"{options.folder}: {len(videos)} videos with mask.mp4 and faces.json")
         return
 
-    pictures, cue = _pictures(options.references), systems.entry(options.system).needs.cues[0]
+    cue = systems.entry(options.system).needs.cues[0]
     if cue.key in preparing.POSED and any(motion_of(entry, cue) is None for entry in videos):
         tools.poses()  # what is missing is told before anything is made
     rest += ["--device", options.device, *(["--models", options.models] if options.models else [])]
-    maker = Maker(options.system, rest, options.masks, tools, Filter(**said(options, Filter)))
+    maker = Maker(options.system, rest, options.masks, tools, keeps)
     maker.check()
+    _look(videos, tools)
     made: list[bool] = []
     for entry in tqdm(videos, desc="making", unit="video"):
-        people.look_beside(entry.video, tools)
         for picture in _drawn(entry, pictures, options, tools):
             places = maker.places(entry, picture)
             if any(place.is_dir() for place in places):
@@ -93,6 +95,11 @@ def make(argv: Sequence[str] | None = None) -> None:
             tqdm.write(f"{places[bool(faults)]}: {', '.join(faults) or 'kept'}", file=sys.stdout)
         _show(entry.video)
     print(f"{options.folder}: {sum(made)} of {len(made)} made now are kept")
+
+
+def _look(videos: list[Entry], tools: Tools) -> None:
+    for entry in tqdm(videos, desc="looking at videos", unit="video"):
+        people.look_beside(entry.video, tools)
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from jaxanim.cues.align import covering
 from jaxanim.errors import InputError
@@ -52,8 +52,7 @@ def read_boxes(path: Path, frames: int, size: tuple[int, int], name: str = "face
     if len(boxes) < frames:
         raise InputError(f"{name} {path} has no size and face_box of {frames} frames ({len(boxes)} boxes)")
     boxes = boxes[:frames]
-    seen = (boxes[:, 2:] > boxes[:, :2]).all(1)[:, None]
-    return np.where(seen, covering(held, size).boxes(boxes), 0).astype(np.float32)
+    return np.where(has_face(boxes)[:, None], covering(held, size).boxes(boxes), 0).astype(np.float32)
 
 
 def form_of(path: Path, name: str = "face boxes") -> tuple[int, int, int]:
@@ -73,6 +72,11 @@ def write_boxes(path: str | os.PathLike, boxes: Boxes, size: tuple[int, int]) ->
     held = {"size": [size[1], size[0]], "face_box": np.round(boxes.astype(np.float64), 3).tolist()}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(held), encoding="utf-8")
+
+
+def has_face(boxes: Boxes) -> Bool[np.ndarray, " frames"]:
+    """Which frames have a face box with an area."""
+    return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
 
 
 def _read(path: Path, name: str, frames: int | str) -> tuple[tuple[int, int], Boxes]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from jaxanim.cues.beside import has_face
 from jaxanim.errors import InputError
 from jaxanim.metrics.motion import warping_error
 
@@ -59,8 +60,7 @@ class Seen:
     @property
     def has_face(self) -> Bool[np.ndarray, " frames"]:
         """Which frames have a face box with an area."""
-        boxes = np.zeros((len(self.frames), 4)) if self.boxes is None else self.boxes
-        return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        return np.zeros(len(self.frames), bool) if self.boxes is None else has_face(self.boxes)
 
 
 def measure(video: Seen, pseudo: Seen) -> dict[str, float]:

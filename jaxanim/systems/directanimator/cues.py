@@ -13,6 +13,7 @@ from einops import repeat
 from jaxtyping import Bool, Float, UInt8
 
 from jaxanim.cues.align import Similarity, align_masks
+from jaxanim.cues.beside import has_face
 from jaxanim.cues.driving import Labels
 from jaxanim.errors import InputError
 from jaxanim.media.tell import tell
@@ -141,11 +142,6 @@ def low_pass(
     keep = np.exp(-((cycles / cut_off) ** 2) / 2) if edge == "gaussian" else (cycles <= cut_off).astype(np.float64)
     spectrum = np.fft.rfft2(pictures, axes=(1, 2)) * keep[None, :, :, None]
     return np.fft.irfft2(spectrum, s=(height, width), axes=(1, 2))
-
-
-def has_face(boxes: Boxes) -> Bool[np.ndarray, " frames"]:
-    """Which frames have a face box with an area."""
-    return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
 
 
 def face_cue(frames: Frames, boxes: Boxes, options: CueOptions) -> Frames:

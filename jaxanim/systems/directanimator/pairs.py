@@ -8,12 +8,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from jaxanim.cues.align import Similarity
+from jaxanim.cues.beside import has_face
 from jaxanim.cues.driving import Labels
 from jaxanim.data.pipeline import Cached, Element, Source, cached
 from jaxanim.errors import InputError
 from jaxanim.puppets import Clip, make_character, puppet_clip
 from jaxanim.puppets.driving import labels_of
-from jaxanim.systems.directanimator.cues import CueOptions, CueTriplet, cue_triplet, has_face
+from jaxanim.systems.directanimator.cues import CueOptions, CueTriplet, cue_triplet
 
 FIELDS = CueTriplet._fields
 SAME, PSEUDO = "", "pseudo_"
